@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MSDN for a set of views: any number, in any orientation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from pyxem_symnet.descriptors.pairs import PairMap
+from pyxem_symnet.descriptors.radial import RadialProfile
+from pyxem_symnet.descriptors.spots import Spots
+from pyxem_symnet.models.calibration import TemperatureTable
+from pyxem_symnet.models.densenet import DenseNet
+
+# Sized for training on a few CPU cores
+NETWORK = {
+    "radial": {
+        "stem_channels": 32,
+        "stem_kernel": 7,
+        "stem_stride": 2,
+        "blocks": [2, 3, 4, 4],
+        "growth": [16, 24, 32, 48],
+        "bottleneck": 48,
+        "kernel_size": 5,
+    },
+    "pairs": {
+        "stem_channels": 48,
+        "stem_kernel": 3,
+        "stem_stride": 2,
+        "blocks": [2, 4, 6],
+        "growth": [24, 32, 48],
+        "bottleneck": 64,
+    },
+    "image": {
+        "stem_channels": 16,
+        "stem_kernel": 5,
+        "stem_stride": 2,
+        "stem_pool": True,
+        "blocks": [2, 3, 4],
+        "growth": [16, 24, 32],
+        "bottleneck": 32,
+    },
+    "grid": {"radial": 8, "pairs": 3, "image": 3},
+    "width": 256,
+    "hidden": 384,
+    "dropout": 0.1,
+    "power": 0.5,
+}
+
+
+class Readout(nn.Module):
+    """DenseNet whose coarse feature map is flattened into a vector.
+
+    Unlike a global mean, the flattened map keeps where along the axes
+    something was seen, which here is a length or an angle.
+
+    Parameters
+    ----------
+    dimensions, in_channels, network
+        Of the :class:`~pyxem_symnet.models.densenet.DenseNet`.
+    grid
+        Points along each axis of the map that is flattened.
+    width
+        Length of the vector.
+    """
+
+    def __init__(
+        self, dimensions: int, in_channels: int, network: dict, grid: int, width: int
+    ):
+        super().__init__()
+        self.trunk = DenseNet(dimensions, in_channels, **network)
+        pool = nn.AdaptiveAvgPool1d if dimensions == 1 else nn.AdaptiveAvgPool2d
+        self.pool = pool(grid)
+        self.project = nn.Linear(self.trunk.out_channels * grid**dimensions, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return vectors of shape (patterns, width)."""
+        return self.project(self.pool(self.trunk(x)).flatten(1))
+
+
+class ViewSetMSDN(nn.Module):
+    """Network that reads a set of views of one crystal.
+
+    Each view (a diffraction pattern as a list of spots) is turned into
+    descriptors that can be summed over views: a radial profile and a
+    pair map, which do not change when the pattern is turned, and
+    optionally features of an image of the spots. The sums are read by
+    one DenseNet each, whose outputs a small fully connected network
+    joins. What it costs to classify does not depend on the number of
+    views, and sums from several computers or blocks add up.
+
+    Parameters
+    ----------
+    classes
+        Space-group numbers in the order of the logits; 0 stands for
+        "not crystalline".
+    finder
+        Settings of the
+        :class:`~pyxem_symnet.descriptors.finder.SpotFinder`.
+    radial
+        Settings of the
+        :class:`~pyxem_symnet.descriptors.radial.RadialProfile`, or None
+        to do without.
+    pairs
+        Settings of the :class:`~pyxem_symnet.descriptors.pairs.PairMap`,
+        or None to do without.
+    image
+        Settings of the
+        :class:`~pyxem_symnet.descriptors.render.SpotRenderer`, or None
+        to do without, which is the default. This stream does depend on
+        how the pattern is turned.
+    network
+        What differs from the default :data:`NETWORK`: settings of the
+        DenseNets ("radial", "pairs", "image"), points kept of each of
+        their maps ("grid"), length of each stream's vector ("width"),
+        units of the joining network ("hidden"), its dropout, and the
+        power that mean descriptors are raised to.
+
+    Raises
+    ------
+    ValueError
+        If no stream is left or a network setting is unknown.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[int],
+        finder: dict | None = None,
+        radial: dict | None = {},  # noqa: B006 (read only)
+        pairs: dict | None = {},  # noqa: B006 (read only)
+        image: dict | None = None,
+        network: dict | None = None,
+    ):
+        super().__init__()
+        self.classes = tuple(int(number) for number in classes)
+        network = _merge(NETWORK, network or {})
+        self.power = network["power"]
+        self.calibration = TemperatureTable()
+        self._finder_settings = dict(finder or {})
+        self.finder = None
+        self.radial = None if radial is None else RadialProfile(**radial)
+        self.pairs = None if pairs is None else PairMap(**pairs)
+        self.image = None
+        if image is not None:
+            from pyxem_symnet.descriptors.render import SpotRenderer
+
+            self.image = SpotRenderer(**image)
+        inputs = {"radial": (1, 2), "pairs": (2, None), "image": (2, 1)}
+        self.streams = nn.ModuleDict()
+        for name, (dimensions, channels) in inputs.items():
+            if getattr(self, name) is None:
+                continue
+            if name == "pairs":
+                channels = self.pairs.n_angles
+            self.streams[name] = Readout(
+                dimensions,
+                channels,
+                network[name],
+                network["grid"][name],
+                network["width"],
+            )
+        if not self.streams:
+            raise ValueError(
+                "A model needs at least one stream: radial, pairs and image "
+                "cannot all be None."
+            )
+        width = network["width"] * len(self.streams) + 4
+        self.join = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Dropout(network["dropout"]),
+            nn.Linear(width, network["hidden"]),
+            nn.SiLU(),
+            nn.Dropout(network["dropout"]),
+            nn.Linear(network["hidden"], len(self.classes)),
+        )
+        self._network = network
+
+    @property
+    def settings(self) -> dict:
+        """Keywords that, beside the classes, make the same model again."""
+        settings = {"finder": dict(self._finder_settings)}
+        for name in ("radial", "pairs", "image"):
+            module = getattr(self, name)
+            settings[name] = None if module is None else dict(module.settings)
+        settings["network"] = copy.deepcopy(self._network)
+        return settings
+
+    def prepare(self, images: Tensor, geometry, mask: Tensor | None = None) -> Spots:
+        """Return the spots found in patterns.
+
+        Parameters
+        ----------
+        images
+            Patterns of shape (patterns, ky, kx).
+        geometry
+            :class:`~pyxem_symnet.descriptors.geometry.PatternGeometry`.
+        mask
+            Detector pixels to leave out are True, of shape (ky, kx).
+        """
+        if self.finder is None:
+            from pyxem_symnet.descriptors.finder import SpotFinder
+
+            self.finder = SpotFinder(**self._finder_settings)
+        return self.finder(images, geometry, mask)
+
+    def accumulate(
+        self, spots: Spots, groups: Tensor | None = None, n_groups: int | None = None
+    ) -> dict[str, Tensor]:
+        """Return descriptors that can be summed over views.
+
+        Parameters
+        ----------
+        spots
+            Spots of each view.
+        groups
+            Which crystal each view is of, integers of shape (views,).
+            With None, each is one by itself.
+        n_groups
+            Number of crystals, if groups are given.
+
+        Returns
+        -------
+        features
+            Tensors whose first axis is that of crystals: "n_views" and
+            "n_spots" of shape (crystals, 1), "radial" and
+            "radial_square" of shape (crystals, bins), "pairs" of shape
+            (crystals, angles, radii, radii), "image" of shape
+            (crystals, features). A view without spots says nothing and
+            is not counted.
+        """
+        if groups is None:
+            return self._accumulate_views(spots)
+        totals = None
+        # Few views at a time: their pair maps should stay in the cache
+        for part in torch.arange(len(groups), device=groups.device).split(32):
+            views = Spots(spots.positions[part], spots.intensities[part])
+            features = self._accumulate_views(views)
+            if totals is None:
+                totals = {
+                    name: value.new_zeros(n_groups, *value.shape[1:])
+                    for name, value in features.items()
+                }
+            for name, value in features.items():
+                totals[name] = totals[name].index_add(0, groups[part], value)
+        return totals
+
+    def _accumulate_views(self, spots: Spots) -> dict[str, Tensor]:
+        n_spots = spots.counts.to(spots.positions.dtype).unsqueeze(-1)
+        seen = (n_spots > 0).to(n_spots)
+        features = {"n_views": seen, "n_spots": n_spots}
+        if self.radial is not None:
+            features["radial"] = self.radial(spots)
+            features["radial_square"] = features["radial"].square()
+        if self.pairs is not None:
+            features["pairs"] = self.pairs(spots)
+        if self.image is not None:
+            drawn = self.image(spots).unsqueeze(1)
+            features["image"] = self.streams["image"](drawn) * seen
+        return features
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Return logits of shape (crystals, classes).
+
+        Parameters
+        ----------
+        features
+            What :meth:`accumulate` returned, summed over the views of
+            each crystal.
+        """
+        n_views = features["n_views"].clamp_min(1)
+        answers = []
+        similarity = torch.ones_like(n_views)
+        if self.radial is not None:
+            mean = features["radial"] / n_views
+            square = features["radial_square"] / n_views
+            similarity = _similarity(mean, square, n_views)
+            spread = (square - mean.square()).clamp_min(0).sqrt()
+            profile = torch.stack((mean, spread), 1).pow(self.power)
+            answers.append(self.streams["radial"](profile))
+        if self.pairs is not None:
+            mean = features["pairs"] / n_views[..., None, None]
+            answers.append(self.streams["pairs"](mean.pow(self.power)))
+        if self.image is not None:
+            answers.append(features["image"] / n_views)
+        distinct = n_views / (1 + (n_views - 1) * similarity)
+        answers += [
+            n_views.log2() / 5,
+            distinct.log2(),
+            (features["n_spots"] / n_views / 16).log1p(),
+            similarity,
+        ]
+        return self.join(torch.cat(answers, -1))
+
+    @torch.no_grad()
+    def probabilities(self, features: dict[str, Tensor]) -> Tensor:
+        """Return calibrated probabilities of shape (crystals, classes).
+
+        Parameters
+        ----------
+        features
+            As for :meth:`forward`.
+        """
+        logits = self(features).float()
+        return (logits / self.calibration(features["n_views"])).softmax(-1)
+
+
+def _similarity(mean: Tensor, square: Tensor, n_views: Tensor) -> Tensor:
+    """Return how alike the views' profiles are on average.
+
+    It is the mean cosine between two different views: 1 where all views
+    show one orientation, near 0 where they have nothing in common. With
+    it, a thousand views of one grain need not be taken for a thousand
+    orientations.
+
+    Parameters
+    ----------
+    mean, square
+        Mean profile and mean squared profile of shape (crystals, bins).
+    n_views
+        Number of views of shape (crystals, 1).
+    """
+    own = square.sum(-1, keepdim=True)
+    all_pairs = mean.square().sum(-1, keepdim=True) * n_views
+    cosine = (all_pairs / own.clamp_min(1e-12) - 1) / (n_views - 1).clamp_min(1)
+    return torch.where(n_views > 1, cosine.clamp(0, 1), 1.0)
+
+
+def _merge(defaults: dict, changes: dict) -> dict:
+    """Return nested defaults with changes; unknown names are errors."""
+    unknown = set(changes) - set(defaults)
+    if unknown:
+        raise ValueError(
+            f"Unknown network settings {sorted(unknown)}; known are "
+            f"{sorted(defaults)}."
+        )
+    merged = copy.deepcopy(defaults)
+    for name, value in changes.items():
+        nested = isinstance(merged[name], dict)
+        # DenseNet checks its own keywords, some of which have no default here
+        merged[name] = merged[name] | value if nested else value
+    return merged
