@@ -197,7 +197,7 @@ def read_cif(path: str | Path) -> Crystal:
     except Exception as error:
         # diffpy.structure raises what its parser's parts raise, of many types
         raise StructureError(f"{path.name} cannot be read as CIF: {error}") from error
-    return _from_diffpy(structure, path.stem)
+    return label(_read_diffpy(structure, path.stem))
 
 
 def from_phase(phase) -> Crystal:
@@ -221,19 +221,43 @@ def from_phase(phase) -> Crystal:
             "with `orix.crystal_map.Phase.from_cif()`."
         )
     expanded = phase.expand_asymmetric_unit() if phase.space_group else phase
-    return _from_diffpy(expanded.structure, phase.name)
+    return label(_without_copies(_read_diffpy(expanded.structure, phase.name)))
 
 
-def _from_diffpy(structure, name: str) -> Crystal:
+def _without_copies(crystal: Crystal) -> Crystal:
+    """Return the crystal without atoms that lie on one of their kind.
+
+    orix lists an atom at 0 and one at 0.99999 as two.
+    """
+    kept: list[int] = []
+    for atom, position in enumerate(crystal.positions):
+        apart = crystal.positions[kept] - position
+        apart = (apart - apart.round()) @ crystal.lattice
+        same = crystal.numbers[kept] == crystal.numbers[atom]
+        if not (same & (np.linalg.norm(apart, axis=1) < 1e-2)).any():
+            kept.append(atom)
+    return dataclasses.replace(
+        crystal,
+        numbers=crystal.numbers[kept],
+        positions=crystal.positions[kept],
+        occupancies=crystal.occupancies[kept],
+    )
+
+
+def _read_diffpy(structure, name: str) -> Crystal:
     numbers = [_atomic_number(atom.element, name) for atom in structure]
-    crystal = Crystal(
+    lattice = structure.lattice
+    # orix turns a phase's lattice to its own alignment and leaves the atoms
+    # where they were: the coordinates are fractional in diffpy's alignment
+    # only, which is what diffsims undoes too.
+    to_fractional = np.linalg.inv(lattice.stdbase @ lattice.recbase)
+    return Crystal(
         material_id=name,
-        lattice=structure.lattice.base,
+        lattice=lattice.base,
         numbers=numbers,
-        positions=structure.xyz,
+        positions=structure.xyz @ to_fractional,
         occupancies=structure.occupancy,
     )
-    return label(crystal)
 
 
 def _atomic_number(element: str, name: str) -> int:
