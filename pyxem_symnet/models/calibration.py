@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-import math
 
 import torch
 from torch import Tensor
@@ -129,7 +129,11 @@ class TemperatureTable:
         free = torch.zeros(len(views), dtype=torch.float64, requires_grad=True)
         limit = math.log(20)
         optimizer = torch.optim.LBFGS(
-            [free], max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=1e-9
+            [free],
+            max_iter=200,
+            tolerance_grad=1e-9,
+            tolerance_change=1e-15,
+            line_search_fn="strong_wolfe",
         )
 
         def log_temperature() -> Tensor:
@@ -144,7 +148,7 @@ class TemperatureTable:
             # A number of views that no sample is near to keeps its
             # neighbours' temperature
             roughness = log_temperature().diff().square().sum()
-            loss = loss + 1e-6 * roughness
+            loss = loss + 1e-4 * roughness
             loss.backward()
             return loss
 

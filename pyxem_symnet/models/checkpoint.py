@@ -11,13 +11,13 @@ import datetime
 import hashlib
 import json
 import os
-from pathlib import Path
 import platform
 import tempfile
+from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-import torch
 from torch import Tensor, nn
 
 import pyxem_symnet

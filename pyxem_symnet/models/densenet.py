@@ -8,8 +8,8 @@ descriptors accumulated over views.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn

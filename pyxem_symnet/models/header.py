@@ -20,9 +20,9 @@ needed to build the model and to judge it:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 FORMAT = "pyxem_symnet.checkpoint"

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ NETWORK = {
         "bottleneck": 32,
     },
     "grid": {"radial": 8, "pairs": 3, "image": 3},
-    "width": 256,
+    "width": 192,
     "hidden": 384,
     "dropout": 0.1,
     "power": 0.5,
@@ -167,7 +167,7 @@ class ViewSetMSDN(nn.Module):
                 "A model needs at least one stream: radial, pairs and image "
                 "cannot all be None."
             )
-        width = network["width"] * len(self.streams) + 4
+        width = network["width"] * len(self.streams) + 3
         self.join = nn.Sequential(
             nn.LayerNorm(width),
             nn.Dropout(network["dropout"]),
@@ -272,27 +272,49 @@ class ViewSetMSDN(nn.Module):
         """
         n_views = features["n_views"].clamp_min(1)
         answers = []
-        similarity = torch.ones_like(n_views)
         if self.radial is not None:
             mean = features["radial"] / n_views
-            square = features["radial_square"] / n_views
-            similarity = _similarity(mean, square, n_views)
-            spread = (square - mean.square()).clamp_min(0).sqrt()
-            profile = torch.stack((mean, spread), 1).pow(self.power)
-            answers.append(self.streams["radial"](profile))
+            spread = features["radial_square"] / n_views - mean.square()
+            profile = torch.stack((mean, spread.clamp_min(0).sqrt()), 1)
+            answers.append(self.streams["radial"](profile.pow(self.power)))
         if self.pairs is not None:
             mean = features["pairs"] / n_views[..., None, None]
             answers.append(self.streams["pairs"](mean.pow(self.power)))
         if self.image is not None:
             answers.append(features["image"] / n_views)
-        distinct = n_views / (1 + (n_views - 1) * similarity)
+        # Of the order of one, as the streams' vectors are
         answers += [
-            n_views.log2() / 5,
-            distinct.log2(),
+            n_views.log2() / 4,
+            self.distinct_views(features).log2(),
             (features["n_spots"] / n_views / 16).log1p(),
-            similarity,
         ]
         return self.join(torch.cat(answers, -1))
+
+    def distinct_views(self, features: dict[str, Tensor]) -> Tensor:
+        """Return how many different orientations the views amount to.
+
+        The radial profiles of two views of one grain are alike, those
+        of two orientations have little in common. From their mean
+        cosine c, n views count as n / (1 + (n - 1) c), between 1 and n.
+
+        Parameters
+        ----------
+        features
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        n_distinct
+            Of shape (crystals, 1). Without a radial stream, the number
+            of views.
+        """
+        n_views = features["n_views"].clamp_min(1)
+        if self.radial is None:
+            return n_views
+        own = features["radial_square"].sum(-1, keepdim=True)
+        pairs = features["radial"].square().sum(-1, keepdim=True)
+        cosine = (pairs / own.clamp_min(1e-12) - 1) / (n_views - 1).clamp_min(1)
+        return n_views / (1 + (n_views - 1) * cosine.clamp(0, 1))
 
     @torch.no_grad()
     def probabilities(self, features: dict[str, Tensor]) -> Tensor:
@@ -307,34 +329,12 @@ class ViewSetMSDN(nn.Module):
         return (logits / self.calibration(features["n_views"])).softmax(-1)
 
 
-def _similarity(mean: Tensor, square: Tensor, n_views: Tensor) -> Tensor:
-    """Return how alike the views' profiles are on average.
-
-    It is the mean cosine between two different views: 1 where all views
-    show one orientation, near 0 where they have nothing in common. With
-    it, a thousand views of one grain need not be taken for a thousand
-    orientations.
-
-    Parameters
-    ----------
-    mean, square
-        Mean profile and mean squared profile of shape (crystals, bins).
-    n_views
-        Number of views of shape (crystals, 1).
-    """
-    own = square.sum(-1, keepdim=True)
-    all_pairs = mean.square().sum(-1, keepdim=True) * n_views
-    cosine = (all_pairs / own.clamp_min(1e-12) - 1) / (n_views - 1).clamp_min(1)
-    return torch.where(n_views > 1, cosine.clamp(0, 1), 1.0)
-
-
 def _merge(defaults: dict, changes: dict) -> dict:
     """Return nested defaults with changes; unknown names are errors."""
     unknown = set(changes) - set(defaults)
     if unknown:
         raise ValueError(
-            f"Unknown network settings {sorted(unknown)}; known are "
-            f"{sorted(defaults)}."
+            f"Unknown network settings {sorted(unknown)}; known are {sorted(defaults)}."
         )
     merged = copy.deepcopy(defaults)
     for name, value in changes.items():

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import json
+
+import pytest
+import torch
+
+from pyxem_symnet.descriptors.spots import Spots
+from pyxem_symnet.models.calibration import TemperatureTable
+from pyxem_symnet.models.viewset import ViewSetMSDN
+
+from .conftest import SMALL
+
+
+def pooled(model, spots):
+    """Return features of all views as those of one crystal."""
+    groups = torch.zeros(len(spots.positions), dtype=torch.long)
+    return model.accumulate(spots, groups, 1)
+
+
+def take(spots, index):
+    return Spots(spots.positions[index], spots.intensities[index])
+
+
+def turned(spots, degrees, mirror=False):
+    angle = torch.deg2rad(degrees.to(spots.positions))
+    matrix = torch.stack((angle.cos(), -angle.sin(), angle.sin(), angle.cos()), -1)
+    matrix = matrix.unflatten(-1, (2, 2))
+    positions = spots.positions @ matrix.mT
+    if mirror:
+        positions = positions * torch.tensor([1.0, -1.0])
+    return Spots(positions, spots.intensities)
+
+
+@pytest.mark.parametrize("without", [None, "radial", "pairs"])
+def test_any_streams_give_logits(without):
+    settings = {without: None} if without else {}
+    model = ViewSetMSDN(range(1, 73), **settings)
+    assert without not in model.streams
+    spots = Spots(torch.rand(2, 9, 2) - 0.5, torch.rand(2, 9))
+    assert model(model.accumulate(spots)).shape == (2, 72)
+
+
+def test_default_size():
+    n_parameters = sum(p.numel() for p in ViewSetMSDN(range(72)).parameters())
+    assert 1e6 < n_parameters < 2e6
+
+
+def test_order_of_views_does_not_matter(small_model, views):
+    answer = small_model(pooled(small_model, views))
+    again = small_model(pooled(small_model, take(views, torch.randperm(12))))
+    torch.testing.assert_close(answer, again)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_turning_each_pattern_does_not_matter(small_model, views, mirror):
+    # In double precision no spot or angle crosses the edge of a bin
+    views = views.to(torch.float64)
+    expected = pooled(small_model, views)
+    features = pooled(small_model, turned(views, torch.rand(12) * 360, mirror))
+    for name, value in expected.items():
+        torch.testing.assert_close(features[name], value, msg=name)
+    answers = [
+        small_model({name: value.float() for name, value in f.items()})
+        for f in (features, expected)
+    ]
+    torch.testing.assert_close(*answers)
+
+
+def test_sums_of_parts_are_the_sum_of_all(small_model, views):
+    """A region split over blocks has the features of the whole region."""
+    whole = pooled(small_model, views)
+    order = torch.randperm(12)
+    parts = [pooled(small_model, take(views, part)) for part in order.split([3, 9])]
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[0][name] + parts[1][name], value, msg=name)
+
+
+def test_groups_are_sums_of_single_views(small_model, views):
+    single = small_model.accumulate(views)
+    groups = torch.tensor([2, 0] * 6)
+    grouped = small_model.accumulate(views, groups, 3)
+    assert set(grouped) == set(single)
+    for name, value in grouped.items():
+        assert len(value) == 3
+        assert not value[1].any()
+        torch.testing.assert_close(value[2], single[name][::2].sum(0), msg=name)
+    assert grouped["n_views"].flatten().tolist() == [6, 0, 6]
+
+
+def test_many_views_are_taken_in_parts(small_model, views):
+    # More than one micro-batch
+    many = Spots(*(tensor.repeat(8, *[1] * (tensor.ndim - 1)) for tensor in views))
+    features = pooled(small_model, many)
+    for name, value in pooled(small_model, views).items():
+        torch.testing.assert_close(features[name], 8 * value, msg=name)
+
+
+def test_views_without_spots_are_not_counted(small_model, views):
+    blank = Spots(views.positions, torch.zeros_like(views.intensities))
+    both = Spots(*(torch.cat(pair) for pair in zip(views, blank, strict=True)))
+    torch.testing.assert_close(
+        small_model(pooled(small_model, both)), small_model(pooled(small_model, views))
+    )
+    # Nothing but blank views still gives an answer
+    probabilities = small_model.probabilities(small_model.accumulate(blank))
+    torch.testing.assert_close(probabilities.sum(-1), torch.ones(12))
+
+
+def test_repeated_orientations_are_not_distinct_views(small_model, views):
+    repeated = pooled(small_model, take(views, [0] * 40))
+    assert float(small_model.distinct_views(repeated)) == pytest.approx(1, abs=1e-3)
+    varied = pooled(small_model, views)
+    assert 1.5 < float(small_model.distinct_views(varied)) <= 12
+    single = small_model.accumulate(views)
+    torch.testing.assert_close(small_model.distinct_views(single), torch.ones(12, 1))
+
+
+def test_calibrated_probabilities(small_model, views):
+    features = pooled(small_model, views)
+    small_model.calibration = TemperatureTable((1, 12), (1, 2))
+    torch.testing.assert_close(
+        small_model.probabilities(features), (small_model(features) / 2).softmax(-1)
+    )
+
+
+def test_settings_make_the_same_model(small_model):
+    settings = json.loads(json.dumps(small_model.settings))
+    again = ViewSetMSDN(small_model.classes, **settings)
+    assert again.settings == small_model.settings
+    again.load_state_dict(small_model.state_dict())
+
+
+def test_settings_hold_the_defaults():
+    """A later change of the defaults must not change older checkpoints."""
+    settings = ViewSetMSDN((1, 2)).settings
+    assert settings["radial"]["n_bins"] == 512
+    assert settings["pairs"]["n_angles"] == 24
+    assert settings["image"] is None
+    assert settings["network"]["hidden"] > 0
+    settings["network"]["pairs"]["blocks"].append(99)
+    assert ViewSetMSDN((1, 2)).settings["network"]["pairs"]["blocks"][-1] != 99
+
+
+def test_bf16_is_close_to_float32(small_model, views):
+    features = small_model.accumulate(views)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        probabilities = small_model.probabilities(features)
+    assert probabilities.dtype == torch.float32
+    expected = small_model.probabilities(features)
+    torch.testing.assert_close(probabilities, expected, atol=0.01, rtol=0)
+
+
+def test_all_parameters_learn(small_model, views):
+    small_model.train()
+    labels = torch.arange(12) % 5
+    logits = small_model(small_model.accumulate(views))
+    torch.nn.functional.cross_entropy(logits, labels).backward()
+    assert all(p.grad is not None for p in small_model.parameters())
+    norms = {n: p.grad.norm() for n, p in small_model.named_parameters()}
+    assert all(norm.isfinite() for norm in norms.values())
+    assert [n for n, norm in norms.items() if norm == 0] == []
+
+
+def test_learns_to_tell_lattices_apart():
+    """Square and hexagonal nets of any size, from a few views."""
+    model = ViewSetMSDN(
+        (123, 191),
+        radial={"n_bins": 64},
+        pairs={"n_radii": 12, "n_angles": 12, "max_spots": 12},
+        network=SMALL | {"dropout": 0.0},
+    )
+    index = torch.cartesian_prod(torch.arange(-2, 3), torch.arange(-2, 3)).float()
+    index = index[index.abs().sum(-1) > 0]
+
+    def draw(n):
+        labels = torch.randint(0, 2, (n,))
+        second = torch.tensor([[0.0, 1.0], [0.5, 0.75**0.5]])[labels]
+        basis = torch.stack((torch.tensor([1.0, 0.0]).expand(n, 2), second), 1)
+        size = 0.2 + 0.1 * torch.rand(n, 1, 1)
+        spots = Spots(size * (index @ basis), torch.rand(n, len(index)) + 0.5)
+        return model.accumulate(turned(spots, torch.rand(n) * 360)), labels
+
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(40):
+        features, labels = draw(64)
+        loss = torch.nn.functional.cross_entropy(model(features), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    features, labels = draw(200)
+    right = model.eval().probabilities(features).argmax(-1) == labels
+    assert right.float().mean() > 0.95
+
+
+def test_unknown_network_setting():
+    with pytest.raises(ValueError, match=r"Unknown network settings \['widht'\]"):
+        ViewSetMSDN((1, 2), network={"widht": 3})
+
+
+def test_no_stream_left():
+    with pytest.raises(ValueError, match="at least one stream"):
+        ViewSetMSDN((1, 2), radial=None, pairs=None)
