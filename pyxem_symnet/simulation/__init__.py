@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The forge: from crystal structures to patterns as a microscope shows them.
+
+Structures become reflections once (`reflections`, kept on disk by `store`),
+reflections become spots in any orientation (`sampler`, `rotations`), spots get
+the imperfections of specimen, microscope and spot finding (`spot_defects`), by
+frozen recipes (`protocols`). `scan` makes 4D-STEM data with known truth,
+`microscope` and `crystal_defects` what is wrong with images and crystals, and
+`generate` crystals of any space group.
+
+The sampler, the rotations, the spot defects and the protocols need torch only.
+"""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submod_attrs={
+        "protocols": ["PROTOCOLS", "Protocol"],
+        "reflections": ["ReflectionList", "compute_reflections"],
+        "rotations": [
+            "axis_rotations",
+            "random_rotations",
+            "tilt_series",
+            "zone_rotations",
+        ],
+        "sampler": ["Reflections", "sample_patterns"],
+        "store": ["StoreError", "StoreSettings", "write_store"],
+        "structures": [
+            "Crystal",
+            "StructureError",
+            "from_phase",
+            "read_cif",
+            "read_table",
+        ],
+    },
+)

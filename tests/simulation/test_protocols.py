@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import dataclasses
+import hashlib
+import json
+
+import pytest
+import torch
+
+from pyxem_symnet.simulation.protocols import PROTOCOLS, Protocol
+from pyxem_symnet.simulation.rotations import random_rotations
+from pyxem_symnet.simulation.sampler import Reflections, sample_patterns
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def reflections():
+    """An orthorhombic crystal with intensities that fall with angle."""
+    span = torch.arange(-12, 13)
+    hkl = torch.cartesian_prod(span, span, span)
+    hkl = hkl[hkl.any(-1)].float()
+    g = hkl / torch.tensor([6.0, 8.0, 9.0])
+    g = g[g.norm(dim=-1) < 1.4]
+    hkl = g * torch.tensor([6.0, 8.0, 9.0])
+    texture = 1.1 + torch.cos(hkl.abs() @ torch.tensor([1.3, 2.9, 0.7]))
+    return Reflections(g, texture * torch.exp(-4 * (g**2).sum(-1)))
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_protocols_survive_json(name):
+    protocol = PROTOCOLS[name]
+    assert protocol.name.startswith(f"{name}-")
+    settings = json.loads(json.dumps(protocol.to_dict(), allow_nan=False))
+    assert Protocol.from_dict(settings) == protocol
+
+
+def test_numbers_change_with_the_version_only():
+    digests = {
+        protocol.name: hashlib.sha256(
+            json.dumps(protocol.to_dict(), sort_keys=True).encode()
+        ).hexdigest()[:12]
+        for protocol in PROTOCOLS.values()
+    }
+    assert digests == {"clean-1": "11f8aab684a4", "noisy-1": "023a9ed8fa4a"}
+
+
+def test_protocols_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PROTOCOLS["clean"].max_spots = 3
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_draws_follow_the_seed(reflections, name):
+    rotations = random_rotations(8, generator())
+    one, again, other = (
+        PROTOCOLS[name].draw(reflections, rotations, generator(seed))
+        for seed in (1, 1, 2)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
+    same = one.intensities.shape == other.intensities.shape and torch.equal(
+        one.intensities, other.intensities
+    )
+    assert same == (name == "clean")
+
+
+def test_clean_is_the_sampler(reflections):
+    rotations = random_rotations(6, generator())
+    drawn = PROTOCOLS["clean"].draw(reflections, rotations, generator())
+    sampled = sample_patterns(
+        reflections,
+        rotations,
+        beam_energy=200,
+        reciprocal_radius=1.28,
+        max_excitation_error=0.02,
+        max_spots=96,
+    )
+    assert torch.allclose(drawn.positions, sampled.positions)
+    assert torch.allclose(drawn.intensities, sampled.intensities)
+
+
+def test_noisy_keeps_the_contract_and_its_ranges(reflections):
+    random = generator()
+    counts, radii, inner = [], [], []
+    for _ in range(60):
+        rotations = random_rotations(4, random)
+        spots = PROTOCOLS["noisy"].draw(reflections, rotations, random)
+        assert spots.intensities.shape[1] <= 96
+        assert (spots.intensities.diff(dim=-1) <= 0).all()
+        assert torch.isfinite(spots.positions).all()
+        there = spots.intensities > 0
+        counts += spots.counts.tolist()
+        length = spots.positions.norm(dim=-1)[there]
+        if len(length):
+            radii.append(float(length.max()))
+            inner.append(float(length.min()))
+    assert max(radii) <= 1.28
+    assert min(inner) >= 0.03
+    # Dynamic range and detector differ between experiments
+    assert min(counts) < 30
+    assert max(counts) > 60
+    assert torch.tensor(radii).std() > 0.05
+
+
+def test_noisy_misplaces_spots_as_it_says(reflections):
+    """Two views of one orientation share calibration, not jitter."""
+    protocol = dataclasses.replace(
+        PROTOCOLS["noisy"],
+        spurious=(0, 0),
+        overlap_probability=0,
+        double_probability=0,
+    )
+    rotation = random_rotations(1, generator()).expand(2, 3, 3)
+    distances = []
+    for seed in range(40):
+        spots = protocol.draw(reflections, rotation, generator(seed))
+        there = spots.intensities > 0
+        distance = torch.cdist(
+            spots.positions[0][there[0]], spots.positions[1][there[1]]
+        )
+        if distance.numel():
+            distances.append(distance.amin(-1))
+    # Two spots with jitter up to 0.006 and centres up to 0.003 in each coordinate
+    assert 0.002 < torch.cat(distances).median() < 0.012
+
+
+def test_overlap_needs_no_second_view(reflections):
+    protocol = Protocol("test-1", overlap_probability=1.0, overlap=(0.5, 0.5))
+    rotation = random_rotations(1, generator())
+    alone = PROTOCOLS["clean"].draw(reflections, rotation)
+    both = protocol.draw(reflections, rotation, generator())
+    distance = torch.cdist(alone.positions[0], both.positions[0]).amin(-1)
+    kept = distance[alone.intensities[0] > 0.1 * alone.intensities.max()]
+    assert kept.max() < 1e-6
+    assert both.counts > alone.counts
