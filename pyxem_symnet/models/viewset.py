@@ -234,8 +234,9 @@ class ViewSetMSDN(nn.Module):
         if groups is None:
             return self._accumulate_views(spots)
         totals = None
-        # Few views at a time: their pair maps should stay in the cache
-        for part in torch.arange(len(groups), device=groups.device).split(32):
+        # Few views at a time, for their pair maps to stay in a CPU's cache
+        at_once = 32 if groups.device.type == "cpu" else 256
+        for part in torch.arange(len(groups), device=groups.device).split(at_once):
             views = Spots(spots.positions[part], spots.intensities[part])
             features = self._accumulate_views(views)
             if totals is None:
@@ -244,7 +245,7 @@ class ViewSetMSDN(nn.Module):
                     for name, value in features.items()
                 }
             for name, value in features.items():
-                totals[name] = totals[name].index_add(0, groups[part], value)
+                totals[name].index_add_(0, groups[part], value)
         return totals
 
     def _accumulate_views(self, spots: Spots) -> dict[str, Tensor]:
