@@ -48,6 +48,7 @@ NETWORK = {
     "hidden": 384,
     "dropout": 0.1,
     "power": 0.5,
+    "most_views": 32,
 }
 
 
@@ -116,8 +117,10 @@ class ViewSetMSDN(nn.Module):
         What differs from the default :data:`NETWORK`: settings of the
         DenseNets ("radial", "pairs", "image"), points kept of each of
         their maps ("grid"), length of each stream's vector ("width"),
-        units of the joining network ("hidden"), its dropout, and the
-        power that mean descriptors are raised to.
+        units of the joining network ("hidden"), its dropout, the power
+        that mean descriptors are raised to, and the number of views
+        beyond which more say nothing new ("most_views"), which should be
+        the largest it is trained with.
 
     Raises
     ------
@@ -138,6 +141,7 @@ class ViewSetMSDN(nn.Module):
         self.classes = tuple(int(number) for number in classes)
         network = _merge(NETWORK, network or {})
         self.power = network["power"]
+        self.most_views = network["most_views"]
         self.calibration = TemperatureTable()
         self._finder_settings = dict(finder or {})
         self.finder = None
@@ -285,8 +289,8 @@ class ViewSetMSDN(nn.Module):
             answers.append(features["image"] / n_views)
         # Of the order of one, as the streams' vectors are
         answers += [
-            n_views.log2() / 4,
-            self.distinct_views(features).log2(),
+            n_views.clamp_max(self.most_views).log2() / 4,
+            self.distinct_views(features).clamp_max(self.most_views).log2(),
             (features["n_spots"] / n_views / 16).log1p(),
         ]
         return self.join(torch.cat(answers, -1))

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training configuration: one readable YAML file."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import yaml
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+class ConfigError(ValueError):
+    """A training configuration cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that determines a training but the reflection store.
+
+    Parameters
+    ----------
+    name
+        Name of the model.
+    architecture
+        Name of the architecture in the checkpoint's sense.
+    model
+        Keywords of the architecture, beside its classes.
+    protocols
+        Imaging protocols by name with the share of crystals drawn with
+        each.
+    orientations
+        ``"random"``, ``"zone"`` or ``"axes"``, with the share of crystals
+        drawn with each.
+    views
+        Smallest and largest number of views of a crystal. Drawn
+        log-uniformly.
+    repeated_views
+        Share of crystals whose views are of few grains: some
+        orientations are repeated with small tilts between them.
+    no_crystal
+        Share of samples without a crystal, of the class 0.
+    minimum_crystals
+        Space groups with fewer training crystals are no class.
+    steps
+        Number of optimiser steps.
+    batch_size
+        Samples a step.
+    learning_rate
+        Largest learning rate of the one-cycle schedule.
+    weight_decay
+        Weight decay of AdamW.
+    label_smoothing
+        Label smoothing of the space-group loss.
+    level_weights
+        Weights of the losses at further levels, by level.
+    ema_decay
+        Decay of the exponential moving average of the weights, which is
+        what is evaluated and shipped.
+    validate_every
+        Steps between validations.
+    validation_crystals
+        Number of crystals validated on during training.
+    checkpoint_every
+        Steps between checkpoints.
+    precision
+        Lightning's precision.
+    seed
+        Seed of the weights and of every sample drawn.
+    """
+
+    name: str
+    architecture: str = "ViewSetMSDN"
+    model: dict = dataclasses.field(default_factory=dict)
+    protocols: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {"clean": 0.5, "noisy": 0.5}
+    )
+    orientations: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {"random": 1.0}
+    )
+    views: tuple[int, int] = (1, 32)
+    repeated_views: float = 0.0
+    no_crystal: float = 0.02
+    minimum_crystals: int = 1
+    steps: int = 4000
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.0
+    level_weights: dict[str, float] = dataclasses.field(default_factory=dict)
+    ema_decay: float = 0.998
+    validate_every: int = 1000
+    validation_crystals: int = 2000
+    checkpoint_every: int = 250
+    precision: str = "bf16-mixed"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 1 <= self.views[0] <= self.views[1]:
+            problems.append(f"views must be 1 <= smallest <= largest, not {self.views}")
+        for field in ("steps", "batch_size", "validate_every", "checkpoint_every"):
+            if getattr(self, field) < 1:
+                problems.append(f"{field} must be at least 1")
+        for field in ("protocols", "orientations"):
+            if not sum(getattr(self, field).values()) > 0:
+                problems.append(f"{field} must have a positive share")
+        unknown = set(self.orientations) - {"random", "zone", "axes"}
+        if unknown:
+            problems.append(f"unknown orientations: {', '.join(sorted(unknown))}")
+        if not 0 <= self.no_crystal < 1:
+            problems.append("no_crystal must be at least 0 and below 1")
+        if problems:
+            raise ConfigError(f"Configuration {self.name!r}: {'; '.join(problems)}.")
+
+
+def read_config(path: str | Path) -> TrainingConfig:
+    """Return the configuration of a YAML file or of a shipped model.
+
+    Parameters
+    ----------
+    path
+        Path, or the name of a shipped model.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or it holds unknown or wrong settings.
+    """
+    shipped = CONFIGS / f"{path}.yaml"
+    path = shipped if shipped.is_file() else Path(path)
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
+        raise ConfigError(
+            f"There is no configuration {str(path)!r}. Give a YAML file or one of: "
+            f"{known}."
+        )
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path.name} is not valid YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path.name} must be a mapping of settings.")
+    known = {field.name for field in dataclasses.fields(TrainingConfig)}
+    if unknown := sorted(set(settings) - known):
+        raise ConfigError(
+            f"{path.name}: unknown settings {', '.join(unknown)}. Known are "
+            f"{', '.join(sorted(known))}."
+        )
+    if "views" in settings:
+        settings["views"] = tuple(settings["views"])
+    return TrainingConfig(**{"name": path.stem, **settings})

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training samples, drawn afresh at every step.
+
+A batch is a function of the seed and of its number alone. So a training
+goes on after a kill with the batches it would have had, whatever the number
+of loader processes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from pyxem_symnet.descriptors.spots import Spots
+from pyxem_symnet.simulation.packed import PackedReflections
+from pyxem_symnet.simulation.protocols import PROTOCOLS
+from pyxem_symnet.simulation.rotations import (
+    axis_rotations,
+    random_rotations,
+    zone_rotations,
+)
+from pyxem_symnet.simulation.spot_defects import amorphous_spots
+from pyxem_symnet.training.config import TrainingConfig
+
+#: Spots kept of each view
+MAX_SPOTS = 96
+
+#: Mistilt from a zone axis in degrees (standard deviation)
+ZONE_MISTILT = 0.5
+
+#: Tilt between views of one grain in degrees (standard deviation)
+_GRAIN_SPREAD = 0.5
+
+#: Samples accumulated at once: keeps views' pair maps small in memory
+_CRYSTALS_AT_ONCE = 16
+
+
+def draw_rotations(
+    orientation: str,
+    conventional_lattice: np.ndarray,
+    n_views: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return crystal-to-laboratory matrices of shape (views, 3, 3).
+
+    Parameters
+    ----------
+    orientation
+        ``"random"``: uniform. ``"zone"``: different low-index zone axes
+        in random order, in-plane rotation and handedness, with a small
+        mistilt. ``"axes"``: along a, b and c in turn.
+    conventional_lattice
+        Vectors of the conventional cell as rows in Å, of shape (3, 3).
+    n_views
+        Number of views.
+    generator
+        Source of randomness.
+
+    Raises
+    ------
+    ValueError
+        If the orientation is not known.
+    """
+    if orientation == "random":
+        return random_rotations(n_views, generator)
+    lattice = torch.from_numpy(np.asarray(conventional_lattice, dtype=np.float32))
+    if orientation == "zone":
+        return zone_rotations(lattice, n_views, ZONE_MISTILT, generator)
+    if orientation == "axes":
+        turns = -(-n_views // 3)
+        return axis_rotations(lattice).repeat(turns, 1, 1)[:n_views]
+    raise ValueError(
+        f"The protocol must be 'random', 'zone' or 'axes', not {orientation!r}."
+    )
+
+
+def pad_views(views: Sequence[Spots], n_slots: int = MAX_SPOTS) -> Spots:
+    """Return the spots of several batches of views as one batch."""
+    n_views = sum(len(spots.intensities) for spots in views)
+    positions = torch.zeros(n_views, n_slots, 2)
+    intensities = torch.zeros(n_views, n_slots)
+    first = 0
+    for spots in views:
+        spots = spots.strongest(n_slots)
+        last = first + len(spots.intensities)
+        n_spots = spots.intensities.shape[1]
+        positions[first:last, :n_spots] = spots.positions
+        intensities[first:last, :n_spots] = spots.intensities
+        first = last
+    return Spots(positions, intensities)
+
+
+def accumulate_views(
+    accumulate: Callable[..., dict[str, Tensor]], views: Sequence[Spots]
+) -> dict[str, Tensor]:
+    """Return the features of several crystals from the views of each.
+
+    Parameters
+    ----------
+    accumulate
+        The model's method of that name.
+    views
+        Views of each crystal.
+    """
+    features = []
+    for start in range(0, len(views), _CRYSTALS_AT_ONCE):
+        some = views[start : start + _CRYSTALS_AT_ONCE]
+        sizes = torch.tensor([len(spots.intensities) for spots in some])
+        groups = torch.arange(len(some)).repeat_interleave(sizes)
+        features.append(accumulate(pad_views(some), groups, len(some)))
+    return {name: torch.cat([part[name] for part in features]) for name in features[0]}
+
+
+class TrainingBatches(Dataset):
+    """Batches of training samples by number.
+
+    Parameters
+    ----------
+    crystals
+        Reflections of the training crystals.
+    classes
+        Space-group numbers in the order of the logits.
+    accumulate
+        Method of a model that turns views into features.
+    config
+        Configuration.
+    """
+
+    def __init__(
+        self,
+        crystals: PackedReflections,
+        classes: Sequence[int],
+        accumulate: Callable[..., dict[str, Tensor]],
+        config: TrainingConfig,
+    ):
+        self.crystals = crystals
+        self.accumulate = accumulate
+        self.config = config
+        target_of = {number: index for index, number in enumerate(classes)}
+        self.targets = np.array([target_of.get(n, -1) for n in crystals.space_group])
+        self.usable = np.flatnonzero(self.targets >= 0)
+        self.no_crystal_target = target_of.get(0)
+        if config.no_crystal > 0 and self.no_crystal_target is None:
+            raise ValueError("no_crystal > 0 needs the class 0 among the classes.")
+
+    def __len__(self) -> int:
+        return self.config.steps
+
+    def crystals_of(self, batch: int) -> np.ndarray:
+        """Return the crystals of a batch: each once before any twice."""
+        size = self.config.batch_size
+        place = np.arange(batch * size, (batch + 1) * size)
+        epochs = place // len(self.usable)
+        chosen = np.empty(size, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            order = np.random.default_rng([self.config.seed, int(epoch)])
+            order = order.permutation(self.usable)
+            inside = epochs == epoch
+            chosen[inside] = order[place[inside] % len(self.usable)]
+        return chosen
+
+    @torch.no_grad()
+    def __getitem__(self, batch: int) -> tuple[dict[str, Tensor], Tensor]:
+        generator = torch.Generator().manual_seed(
+            (self.config.seed << 32) + 2 * batch + 1
+        )
+        views, targets = [], []
+        for crystal in self.crystals_of(batch):
+            spots, target = self._draw(int(crystal), generator)
+            views.append(spots)
+            targets.append(target)
+        features = accumulate_views(self.accumulate, views)
+        return features, torch.tensor(targets)
+
+    def _draw(self, crystal: int, generator: torch.Generator) -> tuple[Spots, int]:
+        config = self.config
+        n_views = self._draw_count(generator)
+        if float(torch.rand(1, generator=generator)) < config.no_crystal:
+            spots = amorphous_spots(n_views, MAX_SPOTS, generator=generator)
+            return spots, self.no_crystal_target
+        protocol = PROTOCOLS[_choose(config.protocols, generator)]
+        rotations = draw_rotations(
+            _choose(config.orientations, generator),
+            self.crystals.conventional_lattice[crystal],
+            n_views,
+            generator,
+        )
+        if float(torch.rand(1, generator=generator)) < config.repeated_views:
+            rotations = _repeat_grains(rotations, generator)
+        spots = protocol.draw(self.crystals[crystal], rotations, generator)
+        return spots, int(self.targets[crystal])
+
+    def _draw_count(self, generator: torch.Generator) -> int:
+        fewest, most = self.config.views
+        uniform = float(torch.rand(1, generator=generator))
+        # Log-uniform over the numbers from the fewest to the most
+        return min(most, int(fewest * ((most + 1) / fewest) ** uniform))
+
+
+def _choose(shares: dict[str, float], generator: torch.Generator) -> str:
+    names = list(shares)
+    weights = torch.tensor([float(shares[name]) for name in names])
+    return names[int(torch.multinomial(weights, 1, generator=generator))]
+
+
+def _repeat_grains(rotations: Tensor, generator: torch.Generator) -> Tensor:
+    """Return as many views, but of few grains, in very unequal numbers."""
+    n_views = len(rotations)
+    weights = torch.rand(n_views, generator=generator).pow(8) + 1e-6
+    grains = torch.multinomial(weights, n_views, replacement=True, generator=generator)
+    # A small rotation vector v turns by the matrix exp([v]x)
+    vector = torch.randn(n_views, 3, generator=generator) * math.radians(_GRAIN_SPREAD)
+    zero = torch.zeros(n_views)
+    x, y, z = vector.unbind(-1)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(-1, 3, 3)
+    return torch.linalg.matrix_exp(cross) @ rotations[grains]

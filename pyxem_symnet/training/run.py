@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train a model from a configuration, resumable at any time.
+
+Every :attr:`~TrainingConfig.checkpoint_every` steps make an epoch in
+Lightning's sense, and a checkpoint is written after each. Batches and dropout
+follow from the seed and the number of the epoch, so a training that was
+killed goes on exactly as it would have.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import (
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader, Subset
+
+from pyxem_symnet.models import save_checkpoint
+from pyxem_symnet.models.checkpoint import ARCHITECTURES
+from pyxem_symnet.simulation.packed import PackedReflections
+from pyxem_symnet.training.config import TrainingConfig
+from pyxem_symnet.training.data import TrainingBatches
+from pyxem_symnet.training.module import SymmetryModule
+from pyxem_symnet.training.splits import select_split
+
+#: Views of a crystal in the validations during a training
+_VALIDATION_VIEWS = (16, 16)
+
+
+def train(
+    config: TrainingConfig,
+    store: str | Path,
+    out: str | Path,
+    *,
+    n_workers: int = 1,
+    show_progressbar: bool = True,
+) -> Path:
+    """Train a model on the ``"train"`` split of a reflection store.
+
+    Parameters
+    ----------
+    config
+        Configuration.
+    store
+        Folder of the reflection store.
+    out
+        Folder for checkpoints, logs and the trained model. A training
+        that was begun there is resumed.
+    n_workers
+        Number of processes that draw samples.
+    show_progressbar
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    path
+        The trained model, not yet calibrated.
+    """
+    out = Path(out)
+    crystals = {
+        split: PackedReflections.from_store(
+            store, lambda names, types, split=split: select_split(names, types, split)
+        )
+        for split in ("train", "validation")
+    }
+    classes = choose_classes(crystals["train"].space_group, config)
+    torch.manual_seed(config.seed)
+    model = ARCHITECTURES[config.architecture](classes, **config.model)
+    data = _Batches(crystals, classes, model.accumulate, config, n_workers)
+    trainer, last = make_trainer(config, out, show_progressbar)
+    trainer.fit(
+        SymmetryModule(model, config),
+        datamodule=data,
+        ckpt_path=last if last.exists() else None,
+        weights_only=True,
+    )
+    path = out / f"{config.name}.safetensors"
+    record = {
+        "training": dataclasses.asdict(config),
+        "n_training_crystals": len(crystals["train"]),
+        "store": crystals["train"].settings,
+        "seed": config.seed,
+    }
+    save_checkpoint(path, model, record)
+    return path
+
+
+def choose_classes(space_groups: np.ndarray, config: TrainingConfig) -> list[int]:
+    """Return the classes to learn: 0, and the groups with enough crystals."""
+    numbers, counts = np.unique(space_groups, return_counts=True)
+    groups = numbers[counts >= config.minimum_crystals].tolist()
+    return ([0] if config.no_crystal > 0 else []) + groups
+
+
+def make_trainer(
+    config: TrainingConfig, out: Path, show_progressbar: bool
+) -> tuple[lightning.Trainer, Path]:
+    """Return the trainer and the path of its latest checkpoint."""
+    callbacks = [
+        EMAWeightAveraging(decay=config.ema_decay),
+        ModelCheckpoint(
+            dirpath=out,
+            filename="checkpoint",
+            save_last=False,
+            save_top_k=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
+    ]
+    if show_progressbar:
+        callbacks.append(TQDMProgressBar(refresh_rate=10))
+    trainer = lightning.Trainer(
+        accelerator="auto",
+        max_steps=config.steps,
+        precision=config.precision,
+        logger=CSVLogger(out, name="logs", version=0),
+        callbacks=callbacks,
+        enable_progress_bar=show_progressbar,
+        check_val_every_n_epoch=max(1, config.validate_every // config.checkpoint_every),
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        gradient_clip_val=1.0,
+        log_every_n_steps=25,
+        enable_model_summary=False,
+    )
+    return trainer, out / "checkpoint.ckpt"
+
+
+class _Batches(lightning.LightningDataModule):
+    """Batches of each epoch, by number."""
+
+    def __init__(
+        self,
+        crystals: dict[str, PackedReflections],
+        classes: list[int],
+        accumulate,
+        config: TrainingConfig,
+        n_workers: int,
+    ):
+        super().__init__()
+        self.training = TrainingBatches(
+            crystals["train"], classes, accumulate, config
+        )
+        n_batches = -(-config.validation_crystals // config.batch_size)
+        self.validation = TrainingBatches(
+            crystals["validation"],
+            classes,
+            accumulate,
+            dataclasses.replace(
+                config,
+                steps=n_batches,
+                views=_VALIDATION_VIEWS,
+                no_crystal=0.0,
+                seed=config.seed + 1,
+            ),
+        )
+        self.n_workers = n_workers
+
+    def train_dataloader(self) -> DataLoader:
+        epoch = self.trainer.current_epoch
+        # What else is drawn in this epoch: dropout
+        torch.manual_seed((self.training.config.seed << 32) + epoch)
+        length = self.training.config.checkpoint_every
+        last = min((epoch + 1) * length, len(self.training))
+        return self._loader(Subset(self.training, range(epoch * length, last)))
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self.validation)
+
+    def _loader(self, batches) -> DataLoader:
+        # A batch is drawn whole, so there is nothing to collate
+        return DataLoader(
+            batches,
+            batch_size=None,
+            num_workers=self.n_workers,
+            worker_init_fn=_one_thread,
+            multiprocessing_context="fork" if self.n_workers else None,
+        )
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
