@@ -45,6 +45,8 @@ autosummary_ignore_module_all = False
 autosummary_imported_members = True
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
+# PyTorch's and Lightning's words about a method that is overridden here
+autodoc_inherit_docstrings = False
 numpydoc_show_class_members = False
 numpydoc_use_plots = True
 numpydoc_xref_param_type = False
