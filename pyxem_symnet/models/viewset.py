@@ -9,8 +9,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyxem_symnet.descriptors.finder import SpotFinder
+from pyxem_symnet.descriptors.geometry import PatternGeometry
 from pyxem_symnet.descriptors.pairs import PairMap
 from pyxem_symnet.descriptors.radial import RadialProfile
+from pyxem_symnet.descriptors.render import SpotRenderer
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models.calibration import TemperatureTable
 from pyxem_symnet.models.densenet import DenseNet
@@ -143,15 +146,10 @@ class ViewSetMSDN(nn.Module):
         self.power = network["power"]
         self.most_views = network["most_views"]
         self.calibration = TemperatureTable()
-        self._finder_settings = dict(finder or {})
-        self.finder = None
+        self.finder = SpotFinder(**(finder or {}))
         self.radial = None if radial is None else RadialProfile(**radial)
         self.pairs = None if pairs is None else PairMap(**pairs)
-        self.image = None
-        if image is not None:
-            from pyxem_symnet.descriptors.render import SpotRenderer
-
-            self.image = SpotRenderer(**image)
+        self.image = None if image is None else SpotRenderer(**image)
         inputs = {"radial": (1, 2), "pairs": (2, None), "image": (2, 1)}
         self.streams = nn.ModuleDict()
         for name, (dimensions, channels) in inputs.items():
@@ -185,14 +183,19 @@ class ViewSetMSDN(nn.Module):
     @property
     def settings(self) -> dict:
         """Keywords that, beside the classes, make the same model again."""
-        settings = {"finder": dict(self._finder_settings)}
+        settings = {"finder": dict(self.finder.settings)}
         for name in ("radial", "pairs", "image"):
             module = getattr(self, name)
             settings[name] = None if module is None else dict(module.settings)
         settings["network"] = copy.deepcopy(self._network)
         return settings
 
-    def prepare(self, images: Tensor, geometry, mask: Tensor | None = None) -> Spots:
+    def prepare(
+        self,
+        images: Tensor,
+        geometry: PatternGeometry,
+        mask: Tensor | None = None,
+    ) -> Spots:
         """Return the spots found in patterns.
 
         Parameters
@@ -200,14 +203,10 @@ class ViewSetMSDN(nn.Module):
         images
             Patterns of shape (patterns, ky, kx).
         geometry
-            :class:`~pyxem_symnet.descriptors.geometry.PatternGeometry`.
+            Their calibration.
         mask
             Detector pixels to leave out are True, of shape (ky, kx).
         """
-        if self.finder is None:
-            from pyxem_symnet.descriptors.finder import SpotFinder
-
-            self.finder = SpotFinder(**self._finder_settings)
         return self.finder(images, geometry, mask)
 
     def accumulate(
@@ -318,8 +317,9 @@ class ViewSetMSDN(nn.Module):
             return n_views
         own = features["radial_square"].sum(-1, keepdim=True)
         pairs = features["radial"].square().sum(-1, keepdim=True)
-        cosine = (pairs / own.clamp_min(1e-12) - 1) / (n_views - 1).clamp_min(1)
-        return n_views / (1 + (n_views - 1) * cosine.clamp(0, 1))
+        distinct = n_views * own / pairs.clamp_min(1e-12)
+        # Within 1 and n but for rounding and views without spots
+        return distinct.clamp_min(1).minimum(n_views)
 
     @torch.no_grad()
     def probabilities(self, features: dict[str, Tensor]) -> Tensor:

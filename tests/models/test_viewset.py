@@ -4,6 +4,7 @@ import json
 import pytest
 import torch
 
+from pyxem_symnet.descriptors.geometry import PatternGeometry
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models.calibration import TemperatureTable
 from pyxem_symnet.models.viewset import ViewSetMSDN
@@ -115,6 +116,17 @@ def test_repeated_orientations_are_not_distinct_views(small_model, views):
     torch.testing.assert_close(small_model.distinct_views(single), torch.ones(12, 1))
 
 
+def test_more_views_of_the_same_change_nothing_beyond_most_views(small_model, views):
+    limit = small_model.most_views
+    assert limit > 12
+    fewer = pooled(small_model, take(views, [*range(12)] * 4))
+    more = pooled(small_model, take(views, [*range(12)] * 8))
+    assert float(fewer["n_views"]) > limit
+    torch.testing.assert_close(small_model(more), small_model(fewer))
+    few = pooled(small_model, views)
+    assert not torch.allclose(small_model(few), small_model(fewer))
+
+
 def test_calibrated_probabilities(small_model, views):
     features = pooled(small_model, views)
     small_model.calibration = TemperatureTable((1, 12), (1, 2))
@@ -135,6 +147,7 @@ def test_settings_hold_the_defaults():
     settings = ViewSetMSDN((1, 2)).settings
     assert settings["radial"]["n_bins"] == 512
     assert settings["pairs"]["n_angles"] == 24
+    assert settings["finder"]["max_spots"] > 0
     assert settings["image"] is None
     assert settings["network"]["hidden"] > 0
     settings["network"]["pairs"]["blocks"].append(99)
@@ -190,6 +203,39 @@ def test_learns_to_tell_lattices_apart():
     features, labels = draw(200)
     right = model.eval().probabilities(features).argmax(-1) == labels
     assert right.float().mean() > 0.95
+
+
+def test_image_stream_adds_up_and_learns(views):
+    model = ViewSetMSDN(
+        (1, 2), radial=None, pairs=None, image={"size": 32}, network={"width": 16}
+    )
+    features = pooled(model, views)
+    assert features["image"].shape == (1, 16)
+    parts = [pooled(model, take(views, part)) for part in ([0, 1, 2], range(3, 12))]
+    torch.testing.assert_close(parts[0]["image"] + parts[1]["image"], features["image"])
+    blank = Spots(views.positions, torch.zeros_like(views.intensities))
+    assert not pooled(model, blank)["image"].any()
+    model(features).sum().backward()
+    # Through the sum over views
+    assert model.streams["image"].trunk.stem[0].weight.grad.abs().sum() > 0
+
+
+def test_from_patterns_to_probabilities(small_model):
+    """Two discs' worth of counts become two spots at the right place."""
+    image = torch.full((1, 64, 64), 2.0)
+    row, column = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    for x, y, counts in ((32, 32, 900), (44, 32, 400), (32, 20, 300)):
+        image += counts * torch.exp(-((row - y) ** 2 + (column - x) ** 2) / 4.0)
+    generator = torch.Generator().manual_seed(1)
+    spots = small_model.prepare(
+        torch.poisson(image, generator), PatternGeometry(0.025, centre=(32.0, 32.0))
+    )
+    assert spots.counts.tolist() == [2]
+    found = spots.strongest(2).positions[0]
+    expected = torch.tensor([[0.3, 0.0], [0.0, -0.3]])
+    torch.testing.assert_close(found, expected, atol=0.01, rtol=0)
+    probabilities = small_model.probabilities(small_model.accumulate(spots))
+    assert probabilities.shape == (1, 5)
 
 
 def test_unknown_network_setting():
