@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a task of the graph has to know, in plain and small values.
+
+A network never is in the graph: dask would hash it for every task and
+pickle it for every worker. Its file's name is, and each process loads the
+file once (:mod:`pyxem_symnet.inference.devices`).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyxem_symnet.descriptors.geometry import PatternGeometry
+from pyxem_symnet.models.header import Header, read_header
+from pyxem_symnet.models.registry import model_path
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """A checkpoint, by name and content.
+
+    Parameters
+    ----------
+    path
+        Name of the file.
+    sha256
+        Digest of its weights.
+    """
+
+    path: str
+    sha256: str
+
+    @classmethod
+    def find(cls, model: str | os.PathLike) -> tuple[ModelReference, Header]:
+        """Return the reference and the header of a model.
+
+        Parameters
+        ----------
+        model
+            Name of a shipped model or of a checkpoint file.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or it can't map scans.
+        """
+        path = model_path(model).resolve()
+        header = read_header(path)
+        if header.architecture != "ViewSetMSDN":
+            raise ValueError(
+                f"The model {os.fspath(model)!r} ({header.architecture}) reads sets of "
+                "zone-axis patterns, not scans. Choose one whose architecture is "
+                "ViewSetMSDN, such as 'msdn-any'; `pyxem-symnet models` lists them."
+            )
+        return cls(str(path), header.sha256), header
+
+
+@dataclass(frozen=True)
+class VectorGeometry:
+    """How to read lists of diffraction vectors.
+
+    Parameters
+    ----------
+    scale
+        Factors (y, x) from the first two columns to 1/Å.
+    origin
+        Direct beam (y, x) in the columns' units.
+    intensity_column
+        Column with the intensities, or None if there is none. All
+        spots are equally strong then.
+    """
+
+    scale: tuple[float, float]
+    origin: tuple[float, float] = (0.0, 0.0)
+    intensity_column: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Settings that every block of a scan is worked through with.
+
+    Parameters
+    ----------
+    model
+        Which network.
+    device
+        Name of the device, or "auto": each process finds its own.
+    geometries
+        One :class:`~pyxem_symnet.descriptors.geometry.PatternGeometry`
+        or :class:`VectorGeometry` for each signal.
+    masks
+        Excluded detector pixels (True) of each signal, or None.
+    classes
+        Space groups of the answer, in its order.
+    candidates
+        Whether the answer is made to sum up to one over *classes*,
+        apart from what is "not crystalline".
+    batch_size
+        Patterns that are prepared at a time, None to choose.
+    n_threads
+        PyTorch's threads within a task on the CPU, None for its own
+        choice.
+    reciprocal_radius
+        Spots farther from the direct beam, in 1/Å, are left out.
+    """
+
+    model: ModelReference
+    device: str
+    geometries: tuple[PatternGeometry | VectorGeometry, ...]
+    masks: tuple[np.ndarray | None, ...]
+    classes: tuple[int, ...]
+    candidates: bool = False
+    batch_size: int | None = None
+    n_threads: int | None = None
+    reciprocal_radius: float | None = None

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The method of pyxem's signals, and the signals it returns."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "calibration": ["CalibrationError", "DetectorCalibration"],
+        "classify": ["classify_space_group"],
+        "probabilities": ["LazySpaceGroupProbabilities", "SpaceGroupProbabilities"],
+        "register": ["register", "unregister"],
+    },
+)
+
+del lazy_loader

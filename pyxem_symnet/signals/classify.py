@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The function behind the method: checks, and then hands over arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import dask.array as da
+import numpy as np
+
+import pyxem_symnet
+from pyxem_symnet.inference.chunks import align_blocks, memory_chunks
+from pyxem_symnet.inference.devices import resolve_device
+from pyxem_symnet.inference.maps import compute, has_client, probability_map
+from pyxem_symnet.inference.plan import ModelReference, Plan
+from pyxem_symnet.inference.regions import region_table, spread
+from pyxem_symnet.inference.threads import available_cores
+from pyxem_symnet.models.registry import DEFAULT_MODEL
+from pyxem_symnet.signals import checks
+from pyxem_symnet.signals.calibration import (
+    read_beam_energy,
+    read_detector,
+    read_vectors,
+)
+from pyxem_symnet.signals.probabilities import SpaceGroupProbabilities, from_array
+
+
+def classify_space_group(
+    signal,
+    *,
+    model: str | os.PathLike = DEFAULT_MODEL,
+    device: str = "auto",
+    batch_size: int | None = None,
+    navigation_mask=None,
+    signal_mask=None,
+    regions=None,
+    views=None,
+    candidates=None,
+    pixel_size: float | Sequence[float] | None = None,
+    centre: str | Sequence[float] | None = None,
+    beam_energy: float | None = None,
+    reciprocal_radius: float | None = None,
+    lazy_output: bool | None = None,
+    show_progressbar: bool | None = None,
+    num_workers: int | None = None,
+) -> SpaceGroupProbabilities:
+    """Read the crystal symmetry from each pattern of a scan.
+
+    Parameters
+    ----------
+    signal
+        pyxem's :class:`~pyxem.signals.Diffraction2D`, or a class made
+        from it, or ragged
+        :class:`~pyxem.signals.DiffractionVectors`; lazy or not, with
+        any number of navigation axes. It is not changed.
+    model
+        Name of a shipped model, or path of a checkpoint.
+    device
+        Where to compute: "auto" (CUDA, else MPS, else CPU), or a name
+        that PyTorch knows.
+    batch_size
+        Patterns that are prepared at a time. Chosen by the device if
+        not given. It does not change the result.
+    navigation_mask
+        Scan points to exclude (True), an array of the navigation shape
+        or a signal of it. They are NaN in the result.
+    signal_mask
+        Detector pixels to exclude (True), an array of the signal shape
+        or a signal of it: a beam stop, dead pixels, the gaps of a
+        detector.
+    regions
+        Integers of the navigation shape, an array or a signal: all
+        patterns of one label are views of one phase and are decided on
+        together. Every pixel has its region's answer. Negative labels
+        belong to no region and are excluded. 0 is a label like others.
+    views
+        Further signals of the same navigation shape: other views, such
+        as tilts, of what is at each scan point. Overrides and the
+        signal mask hold for them too.
+    candidates
+        Space groups to choose among: numbers, orix phases or an orix
+        phase list. The probability that the pattern is crystalline is
+        shared out among them. By default all that the model knows.
+    pixel_size
+        Reciprocal size of a pixel in 1/Å, or (x, y), instead of what
+        the signal axes say.
+    centre
+        Position (x, y) of the direct beam in pixels, counted from the
+        centre of the first one, or "auto" to find it in each pattern.
+        By default it is where the signal axes are zero, if that is
+        within the detector, and found otherwise.
+    beam_energy
+        Beam energy in kV instead of what the metadata say. The present
+        models use distances and angles in the plane of the detector
+        only, so it is recorded, and turns axes in mrad into 1/Å, but
+        the answer does not depend on it otherwise.
+    reciprocal_radius
+        Spots farther from the direct beam, in 1/Å, are left out. By
+        default the model's own limits hold.
+    lazy_output
+        Whether the result is lazy. By default it is if the signal is.
+    show_progressbar
+        Whether progress is shown. By default as HyperSpy's preferences
+        say.
+    num_workers
+        Threads that work on blocks, for dask's own scheduler.
+
+    Returns
+    -------
+    SpaceGroupProbabilities
+        Signal with the same navigation axes and the model's space
+        groups as its signal axis.
+
+    Raises
+    ------
+    TypeError
+        If the signal has another type.
+    pyxem_symnet.signals.calibration.CalibrationError
+        If scale, centre or beam energy are missing or impossible.
+    ValueError
+        If another argument doesn't fit, there is no such model or
+        device, nothing is left to classify, or patterns hold NaN. For
+        a lazy result, NaN is met when it is computed.
+
+    Notes
+    -----
+    A lazy signal is worked through in blocks of whole patterns, by an
+    active ``dask.distributed`` client if there is one. Patterns in
+    memory always stay in this process.
+
+    Examples
+    --------
+    >>> import pyxem_symnet
+    >>> sym = pyxem_symnet.classify_space_group(scan)  # doctest: +SKIP
+    >>> sym.to_map("crystal_system").plot()  # doctest: +SKIP
+    """
+    reference, header = ModelReference.find(model)
+    device = str(device)
+    if device != "auto":
+        resolve_device(device)
+    checks.positive_integer(batch_size, "batch_size")
+    checks.positive_integer(num_workers, "num_workers")
+    checks.positive_number(reciprocal_radius, "reciprocal_radius", "1/Å")
+
+    signals = [signal, *checks.further_views(views)]
+    for each in signals:
+        checks.signal_type(each)
+    shape = checks.navigation_shape(signals)
+    energy = read_beam_energy(signal, beam_energy)
+    calibrations = [
+        read_vectors(each, pixel_size, centre)
+        if checks.is_vectors(each)
+        else read_detector(each, pixel_size, centre, energy)
+        for each in signals
+    ]
+    masks = [checks.signal_mask(signal_mask, each) for each in signals]
+    excluded = checks.navigation_mask(navigation_mask, shape)
+    labels = checks.regions(regions, shape)
+    selection = _selection(shape, excluded, labels)
+    numbers = checks.candidates(candidates, header.classes)
+
+    in_memory = not any(each._lazy for each in signals)
+    arrays = align_blocks([_dask_array(each, shape) for each in signals], len(shape))
+    plan = Plan(
+        model=reference,
+        device=device,
+        geometries=tuple(
+            each.to_geometry() if hasattr(each, "to_geometry") else each
+            for each in calibrations
+        ),
+        masks=tuple(masks),
+        classes=numbers,
+        candidates=candidates is not None,
+        batch_size=batch_size,
+        n_threads=_threads(arrays[0].npartitions, num_workers, in_memory),
+        reciprocal_radius=reciprocal_radius,
+    )
+    record = {
+        "model": {
+            "name": os.fspath(model),
+            "architecture": header.architecture,
+            "sha256": header.sha256,
+            "record": header.record,
+        },
+        "preprocessing": header.settings,
+        "calibration": {
+            f"view_{i}": each.to_metadata()
+            if hasattr(each, "to_metadata")
+            else asdict(each)
+            for i, each in enumerate(calibrations)
+        },
+        "beam_energy": energy,
+        "reciprocal_radius": reciprocal_radius,
+        "candidates": list(numbers) if candidates is not None else None,
+        "excluded_detector_pixels": [
+            0 if mask is None else int(mask.sum()) for mask in masks
+        ],
+        "excluded_patterns": int((selection < 0).sum()),
+        "version": pyxem_symnet.__version__,
+    }
+    if labels is not None:
+        record["regions"] = _region_record(selection, labels)
+
+    lazy = signal._lazy if lazy_output is None else bool(lazy_output)
+    answer = _answer(selection, labels, arrays, plan)
+    if not lazy:
+        answer = compute(
+            answer,
+            show_progressbar=checks.progressbar(show_progressbar),
+            num_workers=num_workers,
+            in_memory=in_memory,
+        )
+    if labels is not None:
+        answer = spread(selection, labels, answer, arrays[0].chunks[: len(shape)])
+    return from_array(answer, numbers, signal, record)
+
+
+def _answer(selection, labels, arrays, plan) -> da.Array:
+    if labels is None:
+        return probability_map(selection, arrays, plan)
+    return region_table(selection, labels, arrays, plan)
+
+
+def _selection(
+    shape: tuple[int, ...], excluded: np.ndarray | None, labels: np.ndarray | None
+) -> np.ndarray:
+    """Return each pattern's number, -1 where it is excluded."""
+    selection = np.arange(int(np.prod(shape))).reshape(shape)
+    if excluded is not None:
+        selection = np.where(excluded, -1, selection)
+    if labels is not None:
+        selection = np.where(labels < 0, -1, selection)
+    if not (selection >= 0).any():
+        raise ValueError(
+            "No pattern is left to classify: the signal is empty, or navigation_mask "
+            "(True means excluded) and regions (negative labels are excluded) exclude "
+            "all of them."
+        )
+    return selection
+
+
+def _dask_array(signal, shape: tuple[int, ...]) -> da.Array:
+    """Return a signal's data with the navigation axes first."""
+    data = signal.data
+    # A ragged signal without navigation axes holds one list in an array of one
+    if checks.is_vectors(signal):
+        data = data.reshape(shape)
+    if isinstance(data, da.Array):
+        return data
+    detector = data.shape[len(shape) :]
+    pattern_bytes = int(np.prod(detector)) * data.dtype.itemsize
+    # Without a name, dask would read all of the data to make one
+    return da.from_array(
+        data, chunks=(*memory_chunks(shape, pattern_bytes), *detector), name=False
+    )
+
+
+def _threads(n_blocks: int, num_workers: int | None, in_memory: bool) -> int | None:
+    """Return PyTorch's threads in a task, so that all tasks fit the cores."""
+    if has_client() and not in_memory:
+        # A worker's threads are set where it is started
+        return None
+    cores = available_cores()
+    tasks = min(n_blocks, num_workers or cores)
+    return max(1, cores // max(1, tasks))
+
+
+def _region_record(selection: np.ndarray, labels: np.ndarray) -> dict:
+    included = selection >= 0
+    found, first, counts = np.unique(
+        labels[included], return_index=True, return_counts=True
+    )
+    return {
+        "labels": found.tolist(),
+        "n_patterns": counts.tolist(),
+        "first_pattern": selection[included][first].tolist(),
+        "map": np.where(included, labels, -1),
+    }

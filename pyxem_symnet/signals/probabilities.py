@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Signals that hold the probability of each space group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from hyperspy._signals.lazy import LazySignal
+from hyperspy.signals import BaseSignal, Signal1D
+
+from pyxem_symnet.signals import levels
+
+NODE = "Symmetry"
+
+
+class SpaceGroupProbabilities(Signal1D):
+    """Probabilities of space groups at each point of a scan.
+
+    The signal axis, "Space group", has the number of each space group
+    that the model knows, ascending, so ``sym.isig[225.0]`` is the
+    probability of space group 225. What the values at a point lack to
+    one is the probability that the pattern is not of a crystal. Points
+    that were excluded are NaN.
+
+    All coarser levels of symmetry are sums of these values. Their
+    names are those of :data:`pyxem_symnet.symmetry.LEVELS`:
+    "crystal_system", "laue_class", "point_group", "bravais_lattice",
+    "diffraction_symbol" and "space_group".
+
+    What was done, with which model and numbers, is in
+    ``metadata.Symmetry``.
+
+    See Also
+    --------
+    pyxem_symnet.classify_space_group
+    """
+
+    _signal_type = "space_group_probabilities"
+    _signal_dimension = 1
+
+    @property
+    def space_groups(self) -> tuple[int, ...]:
+        """Numbers of the space groups along the signal axis."""
+        return tuple(int(number) for number in self.axes_manager.signal_axes[0].axis)
+
+    def level_probabilities(self, level: str) -> Signal1D:
+        """Return the probabilities of the labels of a level.
+
+        Parameters
+        ----------
+        level
+            One of :data:`pyxem_symnet.symmetry.LEVELS`.
+
+        Returns
+        -------
+        probabilities
+            Signal whose signal axis counts the labels that the model's
+            space groups have; ``metadata.Symmetry.labels`` names them.
+
+        Raises
+        ------
+        ValueError
+            If the level is unknown.
+        """
+        summed, labels = levels.summed(self.data, self.space_groups, level)
+        axis = {"name": level, "size": len(labels), "navigate": False}
+        signal = Signal1D(summed, axes=[*self._navigation_axis_dictionaries(), axis])
+        return self._finish(signal, level, labels=list(labels))
+
+    def confidence(self, level: str = "crystal_system") -> BaseSignal:
+        """Return the probability of the most probable label.
+
+        Parameters
+        ----------
+        level
+            One of :data:`pyxem_symnet.symmetry.LEVELS`.
+
+        Returns
+        -------
+        confidence
+            A map from 0 to 1, NaN where points are excluded.
+
+        Raises
+        ------
+        ValueError
+            If the level is unknown.
+        """
+        summed, _ = levels.summed(self.data, self.space_groups, level)
+        return self._finish(self._map_signal(summed.max(-1)), level)
+
+    def abstained(
+        self, threshold: float = 0.5, level: str = "crystal_system"
+    ) -> BaseSignal:
+        """Return where the answer should not be used.
+
+        Parameters
+        ----------
+        threshold
+            Smallest confidence, 0 to 1, of a usable answer.
+        level
+            Level at which to decide.
+
+        Returns
+        -------
+        abstained
+            A map that is True where the confidence is below the
+            threshold, "not crystalline" is the most probable answer, or
+            the point is excluded.
+
+        Raises
+        ------
+        ValueError
+            If the level is unknown or the threshold impossible.
+        """
+        codes = levels.codes(self.data, self.space_groups, level, threshold)
+        return self._finish(self._map_signal(codes == 0), level)
+
+    def to_map(
+        self, level: str = "crystal_system", threshold: float = 0.0
+    ) -> BaseSignal:
+        """Return a map of the most probable label.
+
+        Parameters
+        ----------
+        level
+            One of :data:`pyxem_symnet.symmetry.LEVELS`.
+        threshold
+            Smallest confidence, 0 to 1, of a label in the map.
+
+        Returns
+        -------
+        map
+            Integer signal. 0 is "not indexed" (see :meth:`abstained`);
+            n is the n-th label of the level among all 230 space groups,
+            whatever the model knows, so n is the number of the space
+            group at the level "space_group". They are named in
+            ``metadata.Symmetry.labels``, which starts with that of 0.
+
+        Raises
+        ------
+        ValueError
+            If the level is unknown or the threshold impossible.
+        """
+        codes = levels.codes(self.data, self.space_groups, level, threshold)
+        signal = self._finish(
+            self._map_signal(codes), level, labels=list(levels.names(level))
+        )
+        signal.metadata.set_item(f"{NODE}.threshold", threshold)
+        return signal
+
+    def ranking(
+        self,
+        level: str = "space_group",
+        n: int = 5,
+        index: Sequence[int] | str | None = None,
+    ) -> list[tuple[str, float]]:
+        """Return the most probable labels, the best first.
+
+        Parameters
+        ----------
+        level
+            One of :data:`pyxem_symnet.symmetry.LEVELS`.
+        n
+            Number of labels.
+        index
+            Scan point (x, y) in HyperSpy's order, the current one by
+            default. With "mean", probabilities are averaged over all
+            points, excluded ones left out.
+
+        Returns
+        -------
+        ranking
+            Labels and their probabilities.
+
+        Raises
+        ------
+        ValueError
+            If the level is unknown.
+        """
+        axis = self.axes_manager.signal_axes[0].index_in_array
+        data = np.moveaxis(self.data, axis, -1) if axis != self.data.ndim - 1 else None
+        data = self.data if data is None else data
+        if isinstance(index, str):
+            if index != "mean":
+                raise ValueError(
+                    f"index must be a scan point or 'mean', not {index!r}."
+                )
+            values = levels.mean(data)
+        else:
+            index = self.axes_manager.indices if index is None else tuple(index)
+            values = np.asarray(data[tuple(index)[::-1]])
+        return levels.ranking(values, self.space_groups, level, n)
+
+    def to_regions(self) -> SpaceGroupProbabilities:
+        """Return the answer of each region once.
+
+        Returns
+        -------
+        regions
+            Signal with one navigation axis, "Region". Labels and
+            numbers of patterns are in ``metadata.Symmetry.regions``.
+
+        Raises
+        ------
+        ValueError
+            If the map was made without regions, or cut since.
+        """
+        regions = self.metadata.get_item(f"{NODE}.regions")
+        shape = self.axes_manager._navigation_shape_in_array
+        if regions is None or np.shape(regions["map"]) != shape:
+            raise ValueError(
+                "This map has no regions of its shape: make it with "
+                "classify_space_group(regions=labels), and call this before cutting it."
+            )
+        data = self.data.reshape(-1, self.data.shape[-1])[
+            np.asarray(regions["first_pattern"])
+        ]
+        axes = [
+            {"name": "Region", "size": data.shape[0], "navigate": True},
+            self.axes_manager.signal_axes[0].get_axis_dictionary(),
+        ]
+        cls = LazySpaceGroupProbabilities if self._lazy else SpaceGroupProbabilities
+        return cls(data, axes=axes, metadata=self.metadata.as_dictionary())
+
+    def to_crystal_map(
+        self, threshold: float = 0.5, level: str = "crystal_system", n_ranked: int = 5
+    ):
+        """Return an orix crystal map.
+
+        Parameters
+        ----------
+        threshold
+            Smallest confidence of an indexed point.
+        level
+            Level at which the confidence is compared.
+        n_ranked
+            Number of space groups that are kept for each point.
+
+        Returns
+        -------
+        orix.crystal_map.CrystalMap
+            One phase for each space group that is the most probable
+            one somewhere. Its id is the space group's number, -1 is
+            not indexed. Orientations are not known and left at the
+            identity. Properties: "confidence_" and a level for each
+            level, "ranked_space_groups" and "ranked_probabilities" of
+            shape (points, n_ranked).
+
+        Raises
+        ------
+        ValueError
+            If there are more than two navigation axes.
+        """
+        from pyxem_symnet.signals.crystal_map import crystal_map
+
+        return crystal_map(self, threshold, level, n_ranked)
+
+    def plot(self, level: str | None = "crystal_system", n: int = 8, **kwargs):
+        """Plot a map, and the ranked groups at the point under the cursor.
+
+        Parameters
+        ----------
+        level
+            Level of the map that is navigated in. With None HyperSpy's
+            own navigator and line are plotted.
+        n
+            Number of ranked labels.
+        **kwargs
+            Keywords of HyperSpy's ``Signal1D.plot()``.
+        """
+        from pyxem_symnet.signals.plot import add_ranking
+
+        if level is None:
+            return super().plot(**kwargs)
+        n_navigation = self.axes_manager.navigation_dimension
+        if n_navigation and "navigator" not in kwargs:
+            navigator = self.to_map(level)
+            if self._lazy:
+                navigator.compute(show_progressbar=False)
+            kwargs["navigator"] = navigator
+        super().plot(**kwargs)
+        add_ranking(self, level, n)
+
+    def plot_map(self, level: str = "crystal_system", threshold: float = 0.0, ax=None):
+        """Plot a map with a legend.
+
+        A label has the same colour in every map; it is paler where the
+        confidence is low.
+
+        Parameters
+        ----------
+        level
+            One of :data:`pyxem_symnet.symmetry.LEVELS`.
+        threshold
+            Smallest confidence of a coloured point.
+        ax
+            Matplotlib axes, new ones by default.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The figure.
+
+        Raises
+        ------
+        ValueError
+            If there are more than two navigation axes.
+        """
+        from pyxem_symnet.signals.plot import plot_map
+
+        return plot_map(self, level, threshold, ax)
+
+    def _navigation_axis_dictionaries(self) -> list[dict]:
+        return [
+            axis.get_axis_dictionary()
+            for axis in self.axes_manager._axes
+            if axis.navigate
+        ]
+
+    def _map_signal(self, data) -> BaseSignal:
+        """Return navigation-shaped data as an image, profile or value."""
+        axes = self._navigation_axis_dictionaries()
+        for i, axis in enumerate(axes):
+            axis["navigate"] = i < len(axes) - 2
+        if not axes:
+            data, axes = data.reshape(1), [{"size": 1, "navigate": False}]
+        signal = BaseSignal(data, axes=axes)
+        if self._lazy:
+            signal = signal.as_lazy()
+        # Now that dimension and laziness are known: Signal1D, LazySignal2D, ...
+        signal._assign_subclass()
+        return signal
+
+    def _finish(self, signal, level: str, labels: list[str] | None = None):
+        if self._lazy and not signal._lazy:
+            signal = signal.as_lazy()
+        title = self.metadata.get_item("General.title", "")
+        signal.metadata.General.title = f"{level.replace('_', ' ')}, {title}".strip(
+            ", "
+        )
+        signal.metadata.set_item(f"{NODE}.level", level)
+        if labels is not None:
+            signal.metadata.set_item(f"{NODE}.labels", labels)
+        return signal
+
+
+class LazySpaceGroupProbabilities(LazySignal, SpaceGroupProbabilities):
+    """Lazy probabilities of space groups.
+
+    See :class:`SpaceGroupProbabilities`. ``compute()`` turns it into
+    one.
+    """
+
+
+def from_array(
+    data, space_groups: Sequence[int], signal, record: dict
+) -> SpaceGroupProbabilities:
+    """Return probabilities as a signal with another's navigation axes.
+
+    Parameters
+    ----------
+    data
+        NumPy or dask array of shape (..., space groups).
+    space_groups
+        Numbers, ascending.
+    signal
+        Signal that was classified.
+    record
+        What was done, plain values.
+    """
+    # From dictionaries: an axis that is copied keeps kx's name and scale
+    axes = [
+        axis.get_axis_dictionary()
+        for axis in signal.axes_manager._axes
+        if axis.navigate
+    ]
+    axes.append(
+        {
+            "name": "Space group",
+            "axis": np.array(space_groups, dtype=float),
+            "navigate": False,
+        }
+    )
+    title = signal.metadata.get_item("General.title", "")
+    metadata = {
+        "General": {"title": title},
+        "Signal": {"quantity": "Probability"},
+        NODE: record,
+    }
+    lazy = not isinstance(data, np.ndarray)
+    cls = LazySpaceGroupProbabilities if lazy else SpaceGroupProbabilities
+    return cls(data, axes=axes, metadata=metadata)
