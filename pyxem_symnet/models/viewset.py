@@ -234,35 +234,25 @@ class ViewSetMSDN(nn.Module):
             (crystals, features). A view without spots says nothing and
             is not counted.
         """
-        if groups is None:
-            return self._accumulate_views(spots)
-        totals = None
-        # Few views at a time, for their pair maps to stay in a CPU's cache
-        at_once = 32 if groups.device.type == "cpu" else 256
-        for part in torch.arange(len(groups), device=groups.device).split(at_once):
-            views = Spots(spots.positions[part], spots.intensities[part])
-            features = self._accumulate_views(views)
-            if totals is None:
-                totals = {
-                    name: value.new_zeros(n_groups, *value.shape[1:])
-                    for name, value in features.items()
-                }
-            for name, value in features.items():
-                totals[name].index_add_(0, groups[part], value)
-        return totals
-
-    def _accumulate_views(self, spots: Spots) -> dict[str, Tensor]:
         n_spots = spots.counts.to(spots.positions.dtype).unsqueeze(-1)
         seen = (n_spots > 0).to(n_spots)
         features = {"n_views": seen, "n_spots": n_spots}
         if self.radial is not None:
             features["radial"] = self.radial(spots)
             features["radial_square"] = features["radial"].square()
-        if self.pairs is not None:
-            features["pairs"] = self.pairs(spots)
         if self.image is not None:
             drawn = self.image(spots).unsqueeze(1)
             features["image"] = self.streams["image"](drawn) * seen
+        if groups is not None:
+            features = {
+                name: value.new_zeros(n_groups, value.shape[1]).index_add_(
+                    0, groups, value
+                )
+                for name, value in features.items()
+            }
+        if self.pairs is not None:
+            # Too large to have one for each view
+            features["pairs"] = self.pairs(spots, groups, n_groups)
         return features
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:

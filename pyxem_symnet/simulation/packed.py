@@ -64,6 +64,27 @@ class PackedReflections:
         g = torch.from_numpy(self.hkl[part].astype(np.float32)) @ basis
         return Reflections.from_half(g, torch.from_numpy(self.intensity[part]))
 
+    def take(self, index: np.ndarray) -> PackedReflections:
+        """Return some of the crystals, in the given order.
+
+        Parameters
+        ----------
+        index
+            Indices of crystals.
+        """
+        index = np.asarray(index, dtype=np.int64)
+        counts = np.diff(self.first)[index]
+        first = np.concatenate([[0], counts.cumsum()])
+        place = np.arange(first[-1]) + np.repeat(self.first[index] - first[:-1], counts)
+        labels = (*LABELS, "reciprocal_basis", "conventional_lattice")
+        return dataclasses.replace(
+            self,
+            **{name: getattr(self, name)[index] for name in labels},
+            first=first,
+            hkl=self.hkl[place],
+            intensity=self.intensity[place],
+        )
+
     @classmethod
     def from_store(
         cls,
