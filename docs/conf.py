@@ -5,6 +5,8 @@ import os
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+import pyxem_symnet
+
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 HERE = Path(__file__).parent
@@ -43,6 +45,8 @@ suppress_warnings = ["myst.header", "myst.xref_missing"]
 autosummary_generate = True
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
+# Names that have their page at the top are left out of their room's
+autosummary_context = {"top_level": pyxem_symnet.__all__}
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
 # PyTorch's and Lightning's words about a method that is overridden here
@@ -65,7 +69,13 @@ numpydoc_validation_checks = {
     "RT03",  # return value without description
     "SS01",  # no summary
 }
-numpydoc_validation_exclude = {r"\.__init__$", r"\._", r"^(?!pyxem_symnet)"}
+numpydoc_validation_exclude = {
+    r"\.__init__$",
+    r"\._",
+    r"^(?!pyxem_symnet)",
+    # Made by classify_space_group(); the constructor is HyperSpy's
+    r"SpaceGroupProbabilities$",
+}
 
 # -- Bibliography -------------------------------------------------------------
 bibtex_bibfiles = ["bibliography.bib"]
