@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the direct beam hits the detector, pattern by pattern."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from pyxem_symnet.descriptors._pixels import (
+    bin_mean,
+    clip_hot_pixels,
+    electron_gain,
+    prepare_images,
+    sample,
+    smooth,
+)
+
+_N_RAYS = 16
+_RAY_LENGTH = 32
+_WINDOW = 20
+
+
+def find_centre(
+    images: Tensor,
+    mask: Tensor | None = None,
+    *,
+    search_fraction: float = 0.5,
+    method: str = "auto",
+) -> Tensor:
+    """Find the direct beam of each pattern with sub-pixel accuracy.
+
+    Parameters
+    ----------
+    images
+        Patterns of shape (B, H, W), any real data type.
+    mask
+        Pixels to exclude (True) of shape (H, W): beam stop, dead areas.
+    search_fraction
+        Part of the height and width, about the middle of the detector,
+        in which the beam is looked for.
+    method
+        "beam" takes the brightest blob and refines it to its centre of
+        mass. "friedel" takes the point about which the pattern is most
+        nearly its own inverse, for patterns behind a beam stop. "auto"
+        (default) takes the second for those patterns whose brightest
+        blob does not stand out or touches the mask.
+
+    Returns
+    -------
+    centres
+        (x, y), that is (column, row), in pixels, of shape (B, 2). The
+        centre of the first pixel is (0, 0).
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, *method* is unknown, or a pixel that is not
+        excluded is NaN or infinite.
+    """
+    if method not in ("auto", "beam", "friedel"):
+        raise ValueError(f'method must be "auto", "beam" or "friedel", not {method!r}')
+    if not 0 < search_fraction <= 1:
+        raise ValueError(f"search_fraction must be in (0, 1], not {search_fraction}")
+    counts, weights = prepare_images(images, mask)
+    counts = clip_hot_pixels(counts, electron_gain(counts))
+    return centre_of_counts(counts, weights, search_fraction, method)
+
+
+def centre_of_counts(
+    counts: Tensor,
+    weights: Tensor,
+    search_fraction: float = 0.5,
+    method: str = "auto",
+) -> Tensor:
+    """Find centres as `find_centre` does, in prepared counts."""
+    factor = max(1, min(counts.shape[-2:]) // 128)
+    mean, weight = smooth(bin_mean(counts, factor), bin_mean(weights, factor))
+    mean = mean * (weight > 0.5)
+    if method == "friedel":
+        centres = _friedel_centre(mean, weight, search_fraction)
+    else:
+        centres, stands_out = _beam_centre(mean, weight, search_fraction)
+        lost = (~stands_out).nonzero().flatten() if method == "auto" else []
+        if len(lost):
+            centres[lost] = _friedel_centre(mean[lost], weight, search_fraction)
+    return centres * factor + (factor - 1) / 2
+
+
+def beam_radius(mean: Tensor, centres: Tensor, level: float = 0.5) -> Tensor:
+    """Return the radius at which the beam has fallen to *level*.
+
+    Parameters
+    ----------
+    mean
+        Smoothed patterns of shape (B, H, W).
+    centres
+        (x, y) in pixels, of shape (B, 2).
+    level
+        Part of the intensity at the centre.
+
+    Returns
+    -------
+    radii
+        Median over 16 directions in pixels, of shape (B,). 0 if it is
+        not reached within 32 pixels: there is no beam.
+    """
+    height, width = mean.shape[-2:]
+    angles = torch.arange(_N_RAYS, device=mean.device) * (2 * math.pi / _N_RAYS)
+    steps = torch.arange(_RAY_LENGTH, device=mean.device)
+    directions = torch.stack((angles.cos(), angles.sin()), -1)
+    points = centres[:, None, None] + directions[:, None] * steps[:, None]
+    x = points[..., 0].round().long().clamp(0, width - 1)
+    y = points[..., 1].round().long().clamp(0, height - 1)
+    values = sample(mean.flatten(1), y * width + x)
+    inside = values > level * values[..., :1]
+    radii = inside.long().cumprod(-1).sum(-1).median(-1).values
+    return torch.where(radii < _RAY_LENGTH, radii, 0).to(mean.dtype)
+
+
+def _search_box(length: int, fraction: float) -> slice:
+    margin = int(round(length * (1 - fraction) / 2))
+    return slice(margin, max(length - margin, margin + 1))
+
+
+def _beam_centre(
+    mean: Tensor, weight: Tensor, fraction: float
+) -> tuple[Tensor, Tensor]:
+    """Return centres of mass of the brightest blobs, and if they stand out."""
+    height, width = mean.shape[-2:]
+    rows, columns = _search_box(height, fraction), _search_box(width, fraction)
+    peak, index = mean[:, rows, columns].flatten(1).max(1)
+    box_width = len(range(*columns.indices(width)))
+    x = index % box_width + columns.start
+    y = index // box_width + rows.start
+    centres = torch.stack((x, y), -1).to(mean.dtype)
+
+    offsets = torch.arange(-_WINDOW, _WINDOW + 1, device=mean.device)
+    px, py = x[:, None] + offsets, y[:, None] + offsets
+    column_inside, row_inside = (px >= 0) & (px < width), (py >= 0) & (py < height)
+    inside = column_inside[:, None] & row_inside[..., None]
+    index = py.clamp(0, height - 1)[..., None] * width
+    index = index + px.clamp(0, width - 1)[:, None]
+    # A flat-topped weight makes the result independent of what the
+    # crystal does to the intensity inside the disc.
+    patch = sample(mean.flatten(1), index) / peak.clamp(min=1e-30)[:, None, None]
+    patch = ((patch - 0.3) / 0.4).clamp(0, 1) * inside
+    for _ in range(4):
+        radius = beam_radius(mean, centres)
+        dx = px.to(mean.dtype) - centres[:, :1]
+        dy = py.to(mean.dtype) - centres[:, 1:]
+        distance = (dx[:, None] ** 2 + dy[..., None] ** 2).sqrt()
+        reach = 1.5 * radius + 1.5
+        window = patch * (reach[:, None, None] - distance + 0.5).clamp(0, 1)
+        total = window.sum((1, 2)).clamp(min=1e-30)
+        shift_x = (window * dx[:, None]).sum((1, 2)) / total
+        shift_y = (window * dy[..., None]).sum((1, 2)) / total
+        centres = centres + torch.stack((shift_x, shift_y), -1)
+
+    # The 95th percentile of every seventh pixel tells beam from background.
+    values = mean.flatten(1)[:, ::7]
+    bright = values.kthvalue(max(1, int(0.95 * values.shape[1])), dim=1).values
+    covered = weight.expand(len(mean), -1, -1).flatten(1)
+    near = sample(covered, index) > 0.95
+    near = (near | (distance > reach[:, None, None]) | ~inside).all(2).all(1)
+    return centres, (peak > 3 * bright) & near
+
+
+def _friedel_centre(mean: Tensor, weight: Tensor, fraction: float) -> Tensor:
+    """Return the centres of the best inversion symmetry.
+
+    The normalised correlation of the pattern with its inverse, over the
+    pixels both have, is computed for every centre with Fourier
+    transforms [Padfield2012]_.
+
+    .. [Padfield2012] D. Padfield, IEEE Trans. Image Process. 21, 2706
+       (2012).
+    """
+    height, width = mean.shape[-2:]
+    valid = (weight > 0.9).to(mean.dtype)
+    values = mean.sqrt()
+    average = (values * valid).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)
+    values = (values - average[:, None, None]) * valid
+
+    size = (2 * height, 2 * width)
+    spectrum = torch.fft.rfft2(values, s=size)
+    squares = torch.fft.rfft2(values**2, s=size)
+    shape = torch.fft.rfft2(valid, s=size)
+    product = torch.fft.irfft2(spectrum**2, s=size)
+    energy = torch.fft.irfft2(squares * shape, s=size)
+    overlap = torch.fft.irfft2(shape**2, s=size)
+    enough = overlap > 0.3 * valid.sum()
+    floor = 1e-3 * energy.amax((1, 2), keepdim=True) + 1e-30
+    score = torch.where(enough, product / energy.clamp(min=floor), -1.0)
+
+    # A centre c shows up at 2 c.
+    rows, columns = (
+        _search_box(2 * height - 1, fraction),
+        _search_box(2 * width - 1, fraction),
+    )
+    box = score[:, rows, columns]
+    index = box.flatten(1).argmax(1)
+    y = index // box.shape[-1] + rows.start
+    x = index % box.shape[-1] + columns.start
+    flat = score.flatten(1)
+    position = y * size[1] + x
+
+    def vertex(step: int) -> Tensor:
+        low, middle, high = (
+            sample(flat, (position + k * step)[:, None])[:, 0] for k in (-1, 0, 1)
+        )
+        curvature = (2 * middle - low - high).clamp(min=1e-12)
+        return ((high - low) / (2 * curvature)).clamp(-0.5, 0.5)
+
+    return torch.stack((x + vertex(1), y + vertex(size[1])), -1) / 2
