@@ -197,6 +197,8 @@ def read_cif(path: str | Path) -> Crystal:
     except Exception as error:
         # diffpy.structure raises what its parser's parts raise, of many types
         raise StructureError(f"{path.name} cannot be read as CIF: {error}") from error
+    if not structure:
+        raise StructureError(f"{path.name} cannot be read as CIF: it lists no atoms.")
     return label(_read_diffpy(structure, path.stem))
 
 
