@@ -16,6 +16,8 @@ import lazy_loader as _lazy
 __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
+        "example_phases": ["example_phases"],
+        "imaging": ["Microscope"],
         "protocols": ["PROTOCOLS", "Protocol"],
         "reflections": ["ReflectionList", "compute_reflections"],
         "rotations": [
@@ -25,6 +27,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "zone_rotations",
         ],
         "sampler": ["Reflections", "sample_patterns"],
+        "scan": ["Scan", "make_scan"],
         "store": ["StoreError", "StoreSettings", "write_store"],
         "structures": [
             "Crystal",
