@@ -6,6 +6,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import pyxem_symnet
+from pyxem_symnet.models import available_models, model_card
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -76,6 +77,12 @@ numpydoc_validation_exclude = {
     # Made by classify_space_group(); the constructor is HyperSpy's
     r"SpaceGroupProbabilities$",
 }
+
+# -- Model cards: what each shipped file says of itself ------------------------
+for _name, _model in available_models().items():
+    (HERE / "models" / f"{_name}.md").write_text(
+        model_card(_model["path"]), encoding="utf-8"
+    )
 
 # -- Bibliography -------------------------------------------------------------
 bibtex_bibfiles = ["bibliography.bib"]

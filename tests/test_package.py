@@ -208,6 +208,22 @@ def test_hyperspy_finds_the_signals():
     assert entry_point.name == "pyxem_symnet"
 
 
+def test_shipped_models_have_their_cards():
+    """The committed cards are those of the committed weights.
+
+    Building the documentation writes them anew.
+    """
+    from pyxem_symnet.models import DEFAULT_MODEL, available_models, model_card
+
+    folder = PACKAGE.parent / "docs" / "models"
+    models = available_models()
+    assert DEFAULT_MODEL in models
+    assert {path.stem for path in folder.glob("*.md")} == set(models)
+    for name, model in models.items():
+        card = (folder / f"{name}.md").read_text(encoding="utf-8")
+        assert card == model_card(model["path"])
+
+
 def test_licence_line():
     line = "# SPDX-License-Identifier: GPL-3.0-or-later"
     files = {
