@@ -183,7 +183,8 @@ def read_beam_energy(signal, beam_energy: float | None = None) -> float | None:
         source = "the beam energy that follows from the wavelength in the metadata"
         if wavelength is not None and wavelength > 0:
             momentum = _PLANCK_TIMES_C / wavelength
-            energy = math.hypot(momentum, _REST_ENERGY) - _REST_ENERGY
+            # Rounded to 1 meV: the difference has lost some digits
+            energy = round(math.hypot(momentum, _REST_ENERGY) - _REST_ENERGY, 6)
     if energy is None:
         return None
     if not _is_number(energy) or not BEAM_ENERGIES[0] <= energy <= BEAM_ENERGIES[1]:

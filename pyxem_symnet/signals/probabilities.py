@@ -352,6 +352,13 @@ class LazySpaceGroupProbabilities(LazySignal, SpaceGroupProbabilities):
     one.
     """
 
+    def plot(self, level: str | None = "crystal_system", n: int = 8, **kwargs):
+        """Plot as :meth:`SpaceGroupProbabilities.plot` does."""
+        if level is None:
+            return super().plot(level=None, **kwargs)
+        # Past LazySignal, which would make a navigator of its own
+        return SpaceGroupProbabilities.plot(self, level, n, **kwargs)
+
 
 def from_array(
     data, space_groups: Sequence[int], signal, record: dict
