@@ -130,15 +130,18 @@ def _friedel_half(crystal: Crystal, radius: float) -> np.ndarray:
             f"a reciprocal radius of {radius} 1/Å."
         )
     h_max, k_max, l_max = largest
-    h, k, l = np.meshgrid(
+    indices = np.meshgrid(
         np.arange(-h_max, h_max + 1),
         np.arange(-k_max, k_max + 1),
         np.arange(l_max + 1),
         indexing="ij",
     )
-    half = (l > 0) | (k > 0) | ((k == 0) & (h > 0))
-    half &= ~((l == 0) & (k < 0))
-    hkl = np.stack([h[half], k[half], l[half]], axis=-1)
+    hkl = np.stack(indices, axis=-1).reshape(-1, 3)
+    # The last index that is not zero is positive in the half kept
+    last = np.where(
+        hkl[:, 2] != 0, hkl[:, 2], np.where(hkl[:, 1] != 0, hkl[:, 1], hkl[:, 0])
+    )
+    hkl = hkl[last > 0]
     g = hkl @ crystal.reciprocal_lattice
     return hkl[np.einsum("ij,ij->i", g, g) <= radius**2]
 

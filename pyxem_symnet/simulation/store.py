@@ -180,9 +180,7 @@ def _run(
             raise
 
 
-def _write_part(
-    source: Path, store: Path, settings: StoreSettings, start: int
-) -> int:
+def _write_part(source: Path, store: Path, settings: StoreSettings, start: int) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
     from threadpoolctl import threadpool_limits

@@ -45,7 +45,8 @@ def fit_calibration(
     progress
         Called with the number of combinations done and their total.
     """
-    crystals = crystals.take(np.flatnonzero(np.isin(crystals.space_group, model.classes)))
+    known = np.isin(crystals.space_group, model.classes)
+    crystals = crystals.take(np.flatnonzero(known))
     target_of = {number: index for index, number in enumerate(model.classes)}
     target = torch.tensor([target_of[int(n)] for n in crystals.space_group])
     combinations = [(p, n, v) for p in protocols for n in noises for v in views]

@@ -271,9 +271,7 @@ def predict(
     if len(inside) == 0:
         raise StructureError("The model has a class for none of the crystals.")
     crystals = crystals.take(inside)
-    logits, n_views = compute_logits(
-        model, crystals, protocol, views, noise, **options
-    )
+    logits, n_views = compute_logits(model, crystals, protocol, views, noise, **options)
     temperature = model.calibration(n_views)[:, None]
     probabilities = (logits / temperature).softmax(-1).double().numpy()
     predictions = Predictions(

@@ -49,6 +49,7 @@ class SymmetryModule(lightning.LightningModule):
         return logits.float().softmax(-1) @ matrix
 
     def training_step(self, batch: tuple[dict[str, Tensor], Tensor]) -> Tensor:
+        """Return the loss of a batch of features and class indices."""
         features, target = batch
         logits = self.model(features).float()
         loss = self.loss(logits, target)
@@ -61,6 +62,7 @@ class SymmetryModule(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[dict[str, Tensor], Tensor]) -> None:
+        """Log loss and accuracies of a batch."""
         features, target = batch
         logits = self.model(features).float()
         n_samples = len(target)
@@ -83,6 +85,7 @@ class SymmetryModule(lightning.LightningModule):
             )
 
     def configure_optimizers(self) -> dict:
+        """Return AdamW on a one-cycle schedule."""
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim <= 1]
         optimiser = torch.optim.AdamW(

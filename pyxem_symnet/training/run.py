@@ -124,7 +124,9 @@ def make_trainer(
         logger=CSVLogger(out, name="logs", version=0),
         callbacks=callbacks,
         enable_progress_bar=show_progressbar,
-        check_val_every_n_epoch=max(1, config.validate_every // config.checkpoint_every),
+        check_val_every_n_epoch=max(
+            1, config.validate_every // config.checkpoint_every
+        ),
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
         gradient_clip_val=1.0,
@@ -146,9 +148,7 @@ class _Batches(lightning.LightningDataModule):
         n_workers: int,
     ):
         super().__init__()
-        self.training = TrainingBatches(
-            crystals["train"], classes, accumulate, config
-        )
+        self.training = TrainingBatches(crystals["train"], classes, accumulate, config)
         n_batches = -(-config.validation_crystals // config.batch_size)
         self.validation = TrainingBatches(
             crystals["validation"],

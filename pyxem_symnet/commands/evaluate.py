@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``pyxem-symnet evaluate``: measure a model on a structure table."""
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--structures",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Parquet structure table, or the folder of a reflection store.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["axes", "zone", "random"]),
+    default="random",
+    show_default=True,
+    help="How crystals are oriented.",
+)
+@click.option("--views", type=click.IntRange(1), default=16, show_default=True)
+@click.option(
+    "--noise",
+    type=click.Choice(["clean", "noisy"]),
+    default="clean",
+    show_default=True,
+)
+@click.option(
+    "--split",
+    type=click.Choice(["all", "train", "validation", "test", "unseen-types"]),
+    default="test",
+    show_default=True,
+)
+@click.option(
+    "--classes",
+    type=click.Choice(["all", "paper"]),
+    default="all",
+    show_default=True,
+    help="All of the model's space groups, or the 72 of Tiong et al. (2020).",
+)
+@click.option("--limit", type=click.IntRange(1), help="Largest number of crystals.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the figures.",
+)
+@click.option(
+    "--figures",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for confusion matrices and reliability diagrams.",
+)
+def evaluate(
+    model,
+    structures,
+    protocol,
+    views,
+    noise,
+    split,
+    classes,
+    limit,
+    seed,
+    workers,
+    device,
+    json_path,
+    figures,
+):
+    """Measure MODEL (a name or a file) on crystals it can be asked about.
+
+    Crystals of space groups that the model has no class for are counted
+    as `n_outside`, not scored.
+    """
+    from pyxem_symnet.models import CheckpointError, load_model
+    from pyxem_symnet.simulation.store import StoreError
+    from pyxem_symnet.simulation.structures import StructureError
+    from pyxem_symnet.symmetry import LEVELS, PAPER_SPACE_GROUPS
+    from pyxem_symnet.training.evaluate import load_crystals, predict, report
+
+    try:
+        network = load_model(model, device)
+        crystals = load_crystals(structures, split, limit, seed)
+        with click.progressbar(length=len(crystals), label="Crystals") as bar:
+            predictions, n_outside = predict(
+                network,
+                crystals,
+                protocol,
+                views,
+                noise,
+                seed=seed,
+                n_workers=workers,
+                progress=lambda done, total: bar.update(done - bar.pos),
+            )
+    except (StructureError, StoreError, CheckpointError, FileNotFoundError) as error:
+        raise click.ClickException(str(error)) from error
+    if classes == "paper":
+        n_all = len(predictions.space_group)
+        predictions = predictions.restricted(PAPER_SPACE_GROUPS)
+        n_outside += n_all - len(predictions.space_group)
+    result = {
+        "model": model,
+        "protocol": protocol,
+        "views": views,
+        "noise": noise,
+        "split": split,
+        "classes": classes,
+        "seed": seed,
+        "n_outside": n_outside,
+        **report(predictions),
+    }
+    click.echo(f"{result['n_crystals']} crystals, {n_outside} outside the classes")
+    click.echo(f"{'level':<20}{'top 1':>8}{'macro':>8}{'top 5':>8}{'ECE':>8}  (%)")
+    for level in LEVELS:
+        values = (
+            result["top1"][level]["micro"],
+            result["top1"][level]["macro"],
+            result["top5"][level]["micro"],
+            result["ece"][level],
+        )
+        row = "".join(f"{100 * value:8.1f}" for value in values)
+        click.echo(f"{level.replace('_', ' '):<20}{row}")
+    if json_path is not None:
+        temporary = json_path.with_name(f".{json_path.name}.tmp")
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, json_path)
+    if figures is not None:
+        from pyxem_symnet.training.figures import save_figures
+
+        for path in save_figures(predictions, figures):
+            click.echo(f"Wrote {path}")

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``pyxem-symnet train``: from a configuration to a model that can be used."""
+
+from pathlib import Path
+
+import click
+
+#: What the record of a model trained on the Materials Project table says
+_RECORD = {
+    "split": (
+        "By crystal, from names alone: 5 % of the structure types are held out whole "
+        "(unseen-types); of the other crystals 85 % train, 5 % validate, 10 % test "
+        "(pyxem_symnet.training.splits)."
+    ),
+}
+
+
+@click.command()
+@click.argument("config")
+@click.option(
+    "--store",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Reflection store, written by `pyxem-symnet simulate`.",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for checkpoints, logs and the model. Resumed if begun.",
+)
+@click.option("--workers", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--summary", default="", help="A sentence for the model card.")
+@click.option("--data", default="", help="Where the crystals are from, for the card.")
+@click.option("--limits", default="", help="Known limits, for the card.")
+def train(config, store, out, workers, threads, summary, data, limits):
+    """Train, calibrate and measure the model of CONFIG.
+
+    CONFIG is a YAML file or the name of a shipped model. A training that was
+    killed goes on where it stopped when the command is given again.
+    """
+    import torch
+
+    from pyxem_symnet.simulation.protocols import PROTOCOLS
+    from pyxem_symnet.simulation.store import StoreError
+    from pyxem_symnet.training.config import ConfigError, read_config
+    from pyxem_symnet.training.finish import finish
+    from pyxem_symnet.training.run import train as run_training
+
+    torch.set_num_threads(threads)
+    try:
+        settings = read_config(config)
+        trained = run_training(settings, store, out / "trained", n_workers=workers)
+    except (ConfigError, StoreError) as error:
+        raise click.ClickException(str(error)) from error
+    record = _RECORD | {
+        "summary": summary or f"{settings.name}, trained from its configuration.",
+        "data": data or "Not described.",
+        "protocol": {
+            name: f"{PROTOCOLS[name].name}, {share:.0%} of the crystals"
+            for name, share in settings.protocols.items()
+        },
+        "limits": limits or "Not described.",
+    }
+    path = out / f"{settings.name}.safetensors"
+    finish(trained, store, path, record=record, n_workers=workers, progress=click.echo)
+    click.echo(f"Wrote {path}")

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From trained weights to a model that can be shipped."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from torch import nn
+
+from pyxem_symnet.models import load_checkpoint, save_checkpoint
+from pyxem_symnet.simulation.protocols import PROTOCOLS
+from pyxem_symnet.training.calibrate import fit_calibration
+from pyxem_symnet.training.evaluate import load_crystals, predict, report
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What a model is measured on.
+
+    Parameters
+    ----------
+    protocol
+        ``"random"``, ``"zone"`` or ``"axes"``.
+    views
+        Number of views of each crystal.
+    noise
+        ``"clean"`` or ``"noisy"``.
+    split
+        ``"test"`` or ``"unseen-types"``.
+    """
+
+    protocol: str
+    views: int
+    noise: str
+    split: str
+
+
+#: Orientation protocols and numbers of views on every model card
+CARD = (("random", 1), ("random", 16), ("zone", 3))
+
+
+def measurements(orientations: Sequence[tuple[str, int]] = CARD) -> list[Measurement]:
+    """Return each orientation protocol with both noises and both splits."""
+    return [
+        Measurement(protocol, views, noise, split)
+        for split in ("test", "unseen-types")
+        for protocol, views in orientations
+        for noise in ("clean", "noisy")
+    ]
+
+
+def measure(
+    model: nn.Module,
+    source: str | Path,
+    what: Sequence[Measurement],
+    *,
+    name: str,
+    limit: int | None = None,
+    seed: int = 0,
+    n_workers: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> list[dict]:
+    """Return the figures of a model, one mapping a measurement.
+
+    Parameters
+    ----------
+    model
+        Calibrated model.
+    source
+        Reflection store or structure table.
+    what
+        Measurements.
+    name
+        Name of the model, for the record.
+    limit
+        Largest number of crystals of a split.
+    seed
+        Seed of the crystals chosen and of their views.
+    n_workers
+        Number of processes that draw views.
+    progress
+        Called with a line after each measurement.
+    """
+    crystals = {
+        split: load_crystals(source, split, limit, seed)
+        for split in {item.split for item in what}
+    }
+    results = []
+    for item in what:
+        predictions, n_outside = predict(
+            model,
+            crystals[item.split],
+            item.protocol,
+            item.views,
+            item.noise,
+            seed=seed,
+            n_workers=n_workers,
+        )
+        result = {
+            "model": name,
+            **dataclasses.asdict(item),
+            "noise_version": PROTOCOLS[item.noise].name,
+            "seed": seed,
+            "n_outside": n_outside,
+            **report(predictions),
+        }
+        results.append(result)
+        if progress is not None:
+            top1 = result["top1"]
+            progress(
+                f"{item.split} {item.protocol}-{item.views} {item.noise}: "
+                f"space group {100 * top1['space_group']['micro']:.1f}, "
+                f"symbol {100 * top1['diffraction_symbol']['micro']:.1f}, "
+                f"system {100 * top1['crystal_system']['micro']:.1f} %, "
+                f"ECE {100 * result['ece']['space_group']:.1f} %"
+            )
+    return results
+
+
+def finish(
+    trained: str | Path,
+    store: str | Path,
+    out: str | Path,
+    *,
+    record: dict,
+    limit: int | None = 3000,
+    n_workers: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> list[dict]:
+    """Calibrate a trained model, measure it, and write it with its record.
+
+    Parameters
+    ----------
+    trained
+        Checkpoint that :func:`~pyxem_symnet.training.run.train` wrote.
+    store
+        Reflection store it was trained on.
+    out
+        Checkpoint to write.
+    record
+        What to add to the record: ``summary``, ``data``, ``split``,
+        ``protocol``, ``limits``.
+    limit
+        Largest number of crystals to calibrate on and to measure on.
+    n_workers
+        Number of processes that draw views.
+    progress
+        Called with lines that tell how far it is.
+
+    Returns
+    -------
+    figures
+        What was measured.
+    """
+    report_line = progress or (lambda line: None)
+    model = load_checkpoint(trained)
+    validation = load_crystals(store, "validation", limit)
+    model.calibration = fit_calibration(
+        model,
+        validation,
+        n_workers=n_workers,
+        progress=lambda done, total: report_line(f"calibration {done} of {total}"),
+    )
+    figures = measure(
+        model,
+        store,
+        measurements(),
+        name=Path(out).stem,
+        limit=limit,
+        n_workers=n_workers,
+        progress=progress,
+    )
+    save_checkpoint(out, model, {**model.record, **record, "figures": figures})
+    return figures
