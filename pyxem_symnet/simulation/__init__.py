@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     __name__,
     submod_attrs={
         "example_phases": ["example_phases"],
+        "generate": ["generate_crystal", "generate_crystals"],
         "imaging": ["Microscope"],
         "protocols": ["PROTOCOLS", "Protocol"],
         "reflections": ["ReflectionList", "compute_reflections"],

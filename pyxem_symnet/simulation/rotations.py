@@ -64,7 +64,7 @@ def zone_rotations(
     """Return orientations near different low-index zone axes.
 
     Axes [uvw] with indices up to 2 are drawn without repetition, in
-    proportion to (|u| + |v| + |w|)**-2. The in-plane rotation and the
+    proportion to ``(|u| + |v| + |w|)**-2``. The in-plane rotation and the
     sense of the axis are random. As both of a Friedel pair are equally
     strong, a pattern seen along [-u-v-w] is the mirror image of the one
     along [uvw], so patterns of either handedness come out.
@@ -126,8 +126,8 @@ def tilt_series(start: Tensor, axis: Tensor, angles: Tensor) -> Tensor:
     start
         Rotation matrix at the angle zero, of shape (3, 3).
     axis
-        Tilt axis in the laboratory frame, of shape (3,). For a stage, a
-        direction in the xy plane.
+        Tilt axis in the laboratory frame, of shape (3,), or one for each
+        angle, of shape (n, 3). For a stage, a direction in the xy plane.
     angles
         Tilt angles in degrees, of shape (n,).
 
@@ -139,7 +139,8 @@ def tilt_series(start: Tensor, axis: Tensor, angles: Tensor) -> Tensor:
     start = torch.as_tensor(start, dtype=torch.float32)
     axis = torch.as_tensor(axis, dtype=torch.float32, device=start.device)
     angles = torch.as_tensor(angles, dtype=torch.float32, device=start.device)
-    return _about_axis(axis / axis.norm(), torch.deg2rad(angles)) @ start
+    axis = axis / axis.norm(dim=-1, keepdim=True)
+    return _about_axis(axis, torch.deg2rad(angles)) @ start
 
 
 def _device(generator: torch.Generator | None) -> torch.device:

@@ -113,3 +113,7 @@ def test_tilt_series_turns_about_the_axis():
     # Right-handed: z turns towards (1, 1, 0) x (0, 0, 1) = (1, -1, 0)
     assert (step @ torch.tensor([0.0, 0.0, 1.0]))[0] > 0
     assert torch.allclose(rotations[2] @ start.T, step.T, atol=1e-6)
+    # An axis for each angle
+    axes = torch.stack([axis, 3 * axis, axis])
+    several = tilt_series(start, axes, torch.tensor([0.0, 30.0, -30.0]))
+    assert torch.allclose(several, rotations, atol=1e-6)
