@@ -71,7 +71,13 @@ class PatternGeometry:
             )
 
     def distortion(self, like: Tensor) -> Tensor:
-        """Return the 2 × 2 matrix from undistorted to detector positions."""
+        """Return the 2 × 2 matrix from undistorted to detector positions.
+
+        Parameters
+        ----------
+        like
+            Tensor whose device and dtype the matrix gets.
+        """
         ratio, angle = self.ellipticity or (1.0, 0.0)
         cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
         stretch = ratio - 1.0
@@ -124,7 +130,15 @@ class PatternGeometry:
         return relative @ torch.linalg.inv(self.distortion(positions)).T
 
     def to_pixels(self, positions: Tensor, centres: Tensor) -> Tensor:
-        """Turn (kx, ky) in 1/Å into (x, y) in pixels, see `to_reciprocal`."""
+        """Turn (kx, ky) in 1/Å into (x, y) in pixels, see `to_reciprocal`.
+
+        Parameters
+        ----------
+        positions
+            Positions of shape (patterns, ..., 2).
+        centres
+            Direct beams (x, y) in pixels of shape (patterns, 2).
+        """
         centres = centres.reshape(-1, *(1,) * (positions.ndim - 2), 2)
         if self.ellipticity is not None:
             positions = positions @ self.distortion(positions).T

@@ -107,4 +107,5 @@ class PairMap(nn.Module):
         return pairs + pairs.transpose(-1, -2)
 
     def extra_repr(self) -> str:
+        """Return the settings, for the printed module."""
         return ", ".join(f"{key}={value}" for key, value in self.settings.items())

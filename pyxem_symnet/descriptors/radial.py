@@ -62,4 +62,5 @@ class RadialProfile(nn.Module):
         return profile
 
     def extra_repr(self) -> str:
+        """Return the settings, for the printed module."""
         return ", ".join(f"{key}={value}" for key, value in self.settings.items())

@@ -130,7 +130,13 @@ class SpotRenderer(nn.Module):
         }
 
     def forward(self, spots: Spots) -> Tensor:
-        """Return images of shape (patterns, size, size)."""
+        """Return images of shape (patterns, size, size).
+
+        Parameters
+        ----------
+        spots
+            Spots of the patterns.
+        """
         weight = spots.relative_intensities() ** self.settings["power"]
         weight = torch.where(spots.intensities > 0, weight, 0.0)
         return render_spots(

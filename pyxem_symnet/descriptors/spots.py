@@ -32,7 +32,13 @@ class Spots(NamedTuple):
         return (self.intensities > 0).sum(-1)
 
     def to(self, *args, **kwargs) -> Spots:
-        """Return the spots on another device or with another dtype."""
+        """Return the spots on another device or with another dtype.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As for :meth:`torch.Tensor.to`.
+        """
         return Spots(*(tensor.to(*args, **kwargs) for tensor in self))
 
     def strongest(self, n_spots: int) -> Spots:

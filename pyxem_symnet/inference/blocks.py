@@ -89,10 +89,12 @@ def sum_block(
 
     Parameters
     ----------
-    selection, *blocks, plan
+    selection
         As for :func:`classify_block`.
     labels
         Region of each pattern, integers of the navigation shape.
+    *blocks, plan
+        As for :func:`classify_block`.
 
     Raises
     ------

@@ -76,7 +76,13 @@ class TemperatureTable:
 
     @classmethod
     def from_dict(cls, table: dict) -> TemperatureTable:
-        """Return the table that :meth:`to_dict` was made from."""
+        """Return the table that :meth:`to_dict` was made from.
+
+        Parameters
+        ----------
+        table
+            What :meth:`to_dict` returned.
+        """
         return cls(tuple(table["views"]), tuple(table["temperatures"]))
 
     @classmethod

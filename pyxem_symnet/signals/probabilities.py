@@ -243,7 +243,7 @@ class SpaceGroupProbabilities(Signal1D):
             One phase for each space group that is the most probable
             one somewhere. Its id is the space group's number, -1 is
             not indexed. Orientations are not known and left at the
-            identity. Properties: "confidence_" and a level for each
+            identity. Properties: ``confidence_<level>`` for each
             level, "ranked_space_groups" and "ranked_probabilities" of
             shape (points, n_ranked).
 

@@ -40,7 +40,15 @@ class Reflections(NamedTuple):
 
     @classmethod
     def from_half(cls, g: Tensor, intensity: Tensor) -> Reflections:
-        """Return all reflections from one of each Friedel pair."""
+        """Return all reflections from one of each Friedel pair.
+
+        Parameters
+        ----------
+        g
+            Reciprocal vectors in 1/Å of shape (N, 3).
+        intensity
+            Their :math:`|F|^2` of shape (N,).
+        """
         return cls(torch.cat([g, -g]), torch.cat([intensity, intensity]))
 
 

@@ -152,7 +152,13 @@ class TrainingBatches(Dataset):
         return self.config.steps
 
     def crystals_of(self, batch: int) -> np.ndarray:
-        """Return the crystals of a batch: each once before any twice."""
+        """Return the crystals of a batch: each once before any twice.
+
+        Parameters
+        ----------
+        batch
+            Number of the batch.
+        """
         size = self.config.batch_size
         place = np.arange(batch * size, (batch + 1) * size)
         epochs = place // len(self.usable)

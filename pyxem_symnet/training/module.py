@@ -34,7 +34,9 @@ class SymmetryModule(lightning.LightningModule):
         n_classes = len(model.classes)
         self.loss = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         self.accuracy = MulticlassAccuracy(n_classes, average="micro")
-        self.top5 = MulticlassAccuracy(n_classes, top_k=5, average="micro")
+        self.top5 = MulticlassAccuracy(
+            n_classes, top_k=min(5, n_classes), average="micro"
+        )
         for level in {*config.level_weights, *_LOGGED_LEVELS}:
             matrix, _ = aggregation_matrix(model.classes, level)
             matrix = torch.from_numpy(matrix).float()

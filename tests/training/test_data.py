@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Batches are a function of the seed and their number."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from pyxem_symnet.models import ViewSetMSDN
+from pyxem_symnet.training.data import (
+    TrainingBatches,
+    _repeat_grains,
+    draw_rotations,
+)
+from pyxem_symnet.training.run import choose_classes
+
+
+@pytest.fixture
+def batches(crystals, config):
+    classes = choose_classes(crystals.space_group, config)
+    model = ViewSetMSDN(classes, **config.model)
+    return TrainingBatches(crystals, classes, model.accumulate, config)
+
+
+def assert_same(first, second):
+    torch.testing.assert_close(first[1], second[1], rtol=0, atol=0)
+    for name, value in first[0].items():
+        torch.testing.assert_close(value, second[0][name], rtol=0, atol=0)
+
+
+def test_a_batch_does_not_depend_on_those_before(batches):
+    in_order = [batches[number] for number in range(3)]
+    assert_same(batches[2], in_order[2])
+    assert not torch.equal(in_order[0][0]["pairs"], in_order[1][0]["pairs"])
+
+
+def test_many_workers_draw_what_one_draws(batches):
+    parallel = DataLoader(
+        batches, batch_size=None, num_workers=2, multiprocessing_context="fork"
+    )
+    for number, batch in enumerate(parallel):
+        assert_same(batch, batches[number])
+
+
+def test_each_crystal_once_an_epoch(batches, crystals):
+    n_batches = len(crystals) // 8
+    drawn = np.concatenate([batches.crystals_of(n) for n in range(n_batches)])
+    assert len(drawn) == len(crystals) == 56
+    assert sorted(drawn) == list(range(56))
+    later = np.concatenate(
+        [batches.crystals_of(n) for n in range(n_batches, 2 * n_batches)]
+    )
+    assert sorted(later) == list(range(56))
+    assert not np.array_equal(drawn, later)
+
+
+def test_views_are_within_their_limits(batches):
+    generator = torch.Generator().manual_seed(0)
+    counts = [batches._draw_count(generator) for _ in range(4000)]
+    assert set(counts) == {1, 2, 3, 4}
+    # Log-uniform: few views are drawn more often than many
+    assert np.all(np.diff(np.bincount(counts)[1:]) < 0)
+
+
+def test_no_crystal_is_its_own_class(crystals, config):
+    always = dataclasses.replace(config, no_crystal=0.999999)
+    classes = choose_classes(crystals.space_group, always)
+    model = ViewSetMSDN(classes, **config.model)
+    _, target = TrainingBatches(crystals, classes, model.accumulate, always)[0]
+    assert classes[0] == 0
+    assert (target == 0).all()
+    with pytest.raises(ValueError, match="needs the class 0"):
+        TrainingBatches(crystals, classes[1:], model.accumulate, always)
+
+
+def test_repeated_grains_are_few_and_near():
+    generator = torch.Generator().manual_seed(0)
+    rotations = draw_rotations("random", np.eye(3), 32, generator)
+    repeated = _repeat_grains(rotations, generator)
+    identity = repeated @ repeated.mT
+    torch.testing.assert_close(identity, torch.eye(3).expand(32, 3, 3))
+    trace = torch.einsum("aij,bij->ab", repeated, rotations)
+    angle = torch.rad2deg(torch.acos(((trace - 1) / 2).clamp(-1, 1)))
+    nearest, grain = angle.min(1)
+    assert nearest.max() < 4
+    assert len(grain.unique()) < 20
+
+
+def test_axes_are_views_along_a_b_and_c():
+    lattice = np.array([[4.0, 0, 0], [-2.0, 5, 0], [0.5, 0.3, 6]])
+    rotations = draw_rotations("axes", lattice, 5, torch.Generator())
+    for index, rotation in enumerate(rotations.numpy()):
+        along = rotation @ lattice[index % 3]
+        np.testing.assert_allclose(along[:2], 0, atol=1e-5)
+        assert along[2] > 0
+
+
+def test_unknown_orientation():
+    with pytest.raises(ValueError, match="'random', 'zone' or 'axes'"):
+        draw_rotations("powder", np.eye(3), 1, torch.Generator())

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A training that was killed ends where one that was not does."""
+
+import pytest
+import torch
+
+from pyxem_symnet.models import load_checkpoint
+from pyxem_symnet.training import run
+from pyxem_symnet.training.config import ConfigError, TrainingConfig, read_config
+from pyxem_symnet.training.module import SymmetryModule
+
+
+def weights(path):
+    return load_checkpoint(path).state_dict()
+
+
+def test_resumed_training_gives_the_same_weights(store, config, tmp_path, monkeypatch):
+    options = {"n_workers": 0, "show_progressbar": False}
+    whole = run.train(config, store, tmp_path / "whole", **options)
+
+    class Kill(BaseException):
+        pass
+
+    step = SymmetryModule.training_step
+
+    def killed(self, batch):
+        if self.global_step == 3:
+            raise Kill
+        return step(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SymmetryModule, "training_step", killed)
+        with pytest.raises(Kill):
+            run.train(config, store, tmp_path / "killed", **options)
+    assert not (tmp_path / "killed" / "tiny.safetensors").exists()
+    resumed = run.train(config, store, tmp_path / "killed", **options)
+    expected = weights(whole)
+    assert expected.keys() == weights(resumed).keys()
+    for name, value in weights(resumed).items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0, msg=name)
+    initial = dict(
+        run.ARCHITECTURES["ViewSetMSDN"](
+            load_checkpoint(whole).classes, **config.model
+        ).named_parameters()
+    )
+    assert any(not torch.equal(initial[name], expected[name]) for name in initial)
+
+
+def test_record_tells_how_it_was_trained(store, config, tmp_path):
+    path = run.train(config, store, tmp_path, n_workers=0, show_progressbar=False)
+    model = load_checkpoint(path)
+    assert model.record["training"]["seed"] == 3
+    assert model.record["store"]["reciprocal_radius"] == 1.0
+    assert model.record["n_training_crystals"] > 30
+    assert model.classes[0] == 0
+
+
+def test_shipped_configuration_is_valid():
+    config = read_config("msdn-any")
+    assert config.name == "msdn-any"
+    assert config.model["network"]["most_views"] == config.views[1]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("steps: [", "is not valid YAML"),
+        ("- 1", "must be a mapping"),
+        ("stepz: 4", "unknown settings stepz"),
+        ("steps: 0", "steps must be at least 1"),
+        ("views: [4, 2]", "smallest <= largest"),
+        ("orientations: {powder: 1}", "unknown orientations: powder"),
+    ],
+)
+def test_wrong_configurations(tmp_path, text, message):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_config(path)
+
+
+def test_unknown_configuration():
+    with pytest.raises(ConfigError, match="one of: .*msdn-any"):
+        read_config("resnet")
+
+
+def test_level_losses_are_counted(config):
+    import dataclasses
+
+    from pyxem_symnet.models import ViewSetMSDN
+
+    model = ViewSetMSDN([0, 2, 14, 225], **config.model)
+    features = {
+        "n_views": torch.ones(2, 1),
+        "n_spots": torch.ones(2, 1),
+        "radial": torch.rand(2, 64),
+        "radial_square": torch.rand(2, 64) + 1,
+        "pairs": torch.rand(2, 8, 16, 16),
+    }
+    model.eval()
+    target = torch.tensor([1, 3])
+    with_levels = dataclasses.replace(config, level_weights={"crystal_system": 0.5})
+    plain, more = (
+        SymmetryModule(model, c).training_step((features, target))
+        for c in (config, with_levels)
+    )
+    probability = model(features).softmax(-1)
+    system = torch.stack([probability[0, 1], probability[1, 3]])
+    torch.testing.assert_close(more - plain, -0.5 * system.log().mean())
+    assert isinstance(with_levels, TrainingConfig)
