@@ -171,8 +171,9 @@ def test_patterns_are_those_of_the_truth(mosaic):
         pixel_size=0.01,
     )
     kx, ky = (axis.axis for axis in scan.signal.axes_manager.signal_axes)
+    n_compared = 0
     to_laboratory = (~scan.rotations).to_matrix()
-    for row, column in [(0, 0), (1, 2), (3, 3)]:
+    for row, column in np.ndindex(4, 4):
         crystal = scan.phases[scan.phase_map[row, column]]
         half = compute_reflections(crystal, 1.9)
         reflections = Reflections.from_half(
@@ -191,19 +192,21 @@ def test_patterns_are_those_of_the_truth(mosaic):
         distance = np.hypot(x[:, None] - x, y[:, None] - y)
         distance[np.diag_indices_from(distance)] = 1
         alone = inside & (distance.min(-1) > 0.1)
-        assert alone.sum() >= 2
         measured = [
             image[np.ix_(abs(ky - b) < 0.045, abs(kx - a) < 0.045)].sum()
             for a, b in zip(x[alone], y[alone], strict=True)
         ]
         expected = spots.intensities[0].numpy()[alone]
         ratio = np.array(measured) / expected
-        strong = expected > 1e-3 * expected.max()
-        assert np.allclose(ratio[strong], np.median(ratio[strong]), rtol=0.02)
+        strong = expected > 1e-3 * float(spots.intensities.max())
+        n_compared += strong.sum()
+        if strong.any():
+            assert np.allclose(ratio[strong], np.median(ratio[strong]), rtol=0.02)
         # and there is nothing elsewhere
         away = np.hypot(ky[:, None, None] - y, kx[:, None] - x).min(-1) > 0.06
         away &= np.hypot(ky[:, None], kx) > 0.06
         assert image[away].max() < 1e-6
+    assert n_compared > 20
 
 
 def test_electrons_are_conserved():
