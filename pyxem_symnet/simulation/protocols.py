@@ -356,5 +356,19 @@ NOISY = Protocol(
     double_strength=(0.01, 0.2),
 )
 
+#: Worse than most data: what is left of weak or badly calibrated patterns
+HARSH = dataclasses.replace(
+    NOISY,
+    name="harsh-1",
+    ellipticity=(1.0, 1.06),
+    position_jitter=(0.002, 0.010),
+    decades=(0.5, 2.5),
+    missed=(0.05, 0.25),
+    spurious=(0, 10),
+    overlap_probability=0.2,
+    double_probability=0.5,
+    double_strength=(0.05, 0.4),
+)
+
 #: Protocols in their latest version, by name
-PROTOCOLS: dict[str, Protocol] = {"clean": CLEAN, "noisy": NOISY}
+PROTOCOLS: dict[str, Protocol] = {"clean": CLEAN, "noisy": NOISY, "harsh": HARSH}
