@@ -23,9 +23,10 @@ from pyxem_symnet.simulation import (
     compute_reflections,
     example_phases,
     generate_crystal,
+    microscope,
     sample_patterns,
+    spot_defects,
 )
-from pyxem_symnet.simulation import microscope, spot_defects
 from pyxem_symnet.simulation.imaging import expose
 from pyxem_symnet.simulation.rotations import random_rotations, tilt_series
 

@@ -2,6 +2,8 @@
 import dataclasses
 import hashlib
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -138,3 +140,29 @@ def test_overlap_needs_no_second_view(reflections):
     kept = distance[alone.intensities[0] > 0.1 * alone.intensities.max()]
     assert kept.max() < 1e-6
     assert both.counts > alone.counts
+
+
+def test_protocols_need_torch_only():
+    """A training node has neither pyxem nor what it is built on."""
+    code = (
+        "import sys; import pyxem_symnet.simulation.protocols;"
+        "print([m for m in ('hyperspy', 'pyxem', 'orix', 'diffsims', 'spglib')"
+        " if m in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert found.stdout.strip() == "[]"
+
+
+def test_harsh_finds_less_than_noisy(reflections):
+    random = generator()
+    rotations = random_rotations(200, random)
+    n_spots = {
+        name: dataclasses.replace(protocol, spurious=(0, 0))
+        .draw(reflections, rotations, generator(3))
+        .counts.float()
+        .mean()
+        for name, protocol in PROTOCOLS.items()
+    }
+    assert n_spots["harsh"] < n_spots["noisy"] < n_spots["clean"]
