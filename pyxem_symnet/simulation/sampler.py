@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,9 @@ from pyxem_symnet.descriptors.spots import Spots
 
 #: Beam energies in kV that patterns are simulated for
 BEAM_ENERGIES = (10.0, 3000.0)
+
+#: Numbers of a CPU's cache to work in
+_CACHED = 1 << 17
 
 #: Azimuths at which the beam is precessed when its path is summed
 _PRECESSION_STEPS = 512
@@ -173,13 +177,14 @@ def sample_patterns(
         Whether precession is described by the closed form for a
         Lorentzian shape factor (default), or summed over the beam's path.
     max_spots
-        Keep this many strongest spots of each pattern. All if not given.
+        Keep this many strongest spots of each pattern, strongest first.
+        All, in no order, if not given.
 
     Returns
     -------
     spots
-        Spots without the direct beam, strongest first. As many slots as
-        the fullest pattern has spots.
+        Spots without the direct beam. At most as many slots as the
+        fullest pattern has spots.
 
     Raises
     ------
@@ -194,19 +199,21 @@ def sample_patterns(
     model = SHAPE_FACTORS[shape_factor]
     width = max_excitation_error if shape_factor_width is None else shape_factor_width
     ewald_radius = 1 / electron_wavelength(beam_energy)
+    angle = math.radians(abs(precession_angle))
     length_squared = (reflections.g**2).sum(-1)
     within = length_squared <= reciprocal_radius**2
     if not within.all():
         reflections = Reflections(reflections.g[within], reflections.intensity[within])
         length_squared = length_squared[within]
+    reach = _reach(length_squared, ewald_radius, max_excitation_error, angle)
+    pattern, reflection, height = _near_sphere(
+        reflections.g, length_squared, rotations, ewald_radius, reach
+    )
 
-    # One product gives the heights of all reflections in all patterns; x and
-    # y are computed only for the few that come near the sphere.
-    height = rotations[:, 2] @ reflections.g.T
-    in_plane = (length_squared - height**2).clamp_min_(0).sqrt_()
+    # Exact from here on, for the few that come near the sphere
+    in_plane = (length_squared[reflection] - height**2).clamp_min(0).sqrt()
     sphere = ewald_radius - torch.sqrt(ewald_radius**2 - in_plane**2)
     excitation_error = sphere - height
-    angle = math.radians(abs(precession_angle))
     if angle == 0:
         near = excitation_error.abs() < max_excitation_error
     else:
@@ -216,22 +223,87 @@ def sample_patterns(
         near = (height - max_excitation_error <= upper) & (
             height + max_excitation_error >= lower
         )
-    pattern, reflection = near.nonzero(as_tuple=True)
-    excitation_error = excitation_error[pattern, reflection]
+    near = near.nonzero().squeeze(-1)
+    pattern, reflection = pattern[near], reflection[near]
+    excitation_error, in_plane = excitation_error[near], in_plane[near]
     if angle == 0:
         shape = model(excitation_error, width)
+    elif approximate_precession:
+        shape = _lorentzian_precession(excitation_error, width, in_plane, angle)
     else:
-        radius = in_plane[pattern, reflection]
-        if approximate_precession:
-            shape = _lorentzian_precession(excitation_error, width, radius, angle)
-        else:
-            shape = _summed_precession(excitation_error, width, radius, angle, model)
+        shape = _summed_precession(excitation_error, width, in_plane, angle, model)
     intensity = shape * reflections.intensity[reflection]
-    position = torch.einsum(
-        "nij,nj->ni", rotations[pattern, :2], reflections.g[reflection]
-    )
+    g = reflections.g[reflection].unsqueeze(1)
+    position = (rotations[:, :2][pattern] * g).sum(-1)
     spots = pad_spots(pattern, position, intensity, len(rotations))
-    return spots.strongest(max_spots or spots.intensities.shape[1])
+    return spots if max_spots is None else spots.strongest(max_spots)
+
+
+def _reach(
+    length_squared: Tensor,
+    ewald_radius: float,
+    max_excitation_error: float,
+    angle: float,
+) -> Tensor:
+    r"""Return how far from a paraboloid a reflection may be of use.
+
+    The paraboloid :math:`z = g^2 / 2K` osculates the Ewald sphere, and
+    :math:`g` does not depend on the orientation. A reflection at height
+    :math:`h` and distance :math:`\rho` from the beam is on the sphere at
+    :math:`h = \rho^2 / 2K + \rho^4 / 8K^3 + ...`, which is off the
+    paraboloid by less than what is added here.
+    """
+    paraboloid = length_squared / (2 * ewald_radius)
+    # Precession moves the sphere by less than the arc of its tilt
+    moved = max_excitation_error + 1.01 * angle * length_squared.sqrt()
+    highest = moved + 1.1 * paraboloid
+    slack = highest**2 / (2 * ewald_radius)
+    slack += 1.1 * paraboloid**2 / (2 * ewald_radius)
+    return moved + slack + 1e-5
+
+
+def _near_sphere(
+    g: Tensor,
+    length_squared: Tensor,
+    rotations: Tensor,
+    ewald_radius: float,
+    reach: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return patterns, the reflections near in each, and their heights."""
+    half = len(g) // 2
+    # The heights of g and -g differ in sign: half the products if g is paired
+    paired = len(g) == 2 * half and torch.equal(g[:half], -g[half:])
+    if paired:
+        g, length_squared, reach = g[:half], length_squared[:half], reach[:half]
+    # The paraboloid lies above the plane z = 0
+    reach = reach + length_squared / (2 * ewald_radius)
+    lifted = g.T.contiguous()
+    # On a CPU, few patterns at a time: their heights should stay in the cache
+    at_once = len(rotations)
+    if g.device.type == "cpu":
+        at_once = max(1, _CACHED // max(len(g), 1))
+    patterns, nearby, heights = [], [], []
+    for first in range(0, len(rotations), at_once):
+        height = rotations[first : first + at_once, 2] @ lifted
+        place = _flat_nonzero_below(height.abs(), reach)
+        heights.append(height.flatten()[place])
+        patterns.append(place // max(len(g), 1) + first)
+        nearby.append(place % max(len(g), 1))
+    pattern, reflection = torch.cat(patterns), torch.cat(nearby)
+    height = torch.cat(heights)
+    if paired:
+        pattern = pattern.repeat_interleave(2)
+        reflection = torch.stack([reflection, reflection + half], -1).flatten()
+        height = torch.stack([height, -height], -1).flatten()
+    return pattern, reflection, height
+
+
+def _flat_nonzero_below(values: Tensor, limit: Tensor) -> Tensor:
+    """Return where values (n, m) are below limits (m,), as flat indices."""
+    if values.device.type == "cpu":
+        # Several times faster than torch's comparison and nonzero
+        return torch.from_numpy(np.flatnonzero(values.numpy() < limit.numpy()))
+    return (values < limit).flatten().nonzero().squeeze(-1)
 
 
 def pad_spots(
