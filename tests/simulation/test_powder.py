@@ -37,6 +37,8 @@ def test_radial_profile_equals_diffsims(system):
     expected = np.asarray(powder.intensities)
     shells = np.unique(spacing.round(4))
     shells = shells[shells < 0.98]
+    apart = np.diff(shells, prepend=0, append=1) > 4e-3
+    shells = shells[apart[:-1] & apart[1:]]
     ours = np.array([intensity[abs(length - g) < 2e-3].sum() for g in shells])
     theirs = np.array([expected[abs(spacing - g) < 2e-3].sum() for g in shells])
     strong = theirs > 0.01 * theirs.max()
