@@ -19,7 +19,10 @@ from pyxem_symnet.descriptors._pixels import (
 
 _N_RAYS = 16
 _RAY_LENGTH = 32
-_WINDOW = 20
+_WINDOW = 24
+# Detectors are averaged down to about this many pixels, and to half of
+# it where symmetry is compared.
+_WORKING_SIZE = 256
 
 
 def find_centre(
@@ -65,27 +68,38 @@ def find_centre(
         raise ValueError(f"search_fraction must be in (0, 1], not {search_fraction}")
     counts, weights = prepare_images(images, mask)
     counts = clip_hot_pixels(counts, electron_gain(counts))
-    return centre_of_counts(counts, weights, search_fraction, method)
-
-
-def centre_of_counts(
-    counts: Tensor,
-    weights: Tensor,
-    search_fraction: float = 0.5,
-    method: str = "auto",
-) -> Tensor:
-    """Find centres as `find_centre` does, in prepared counts."""
-    factor = max(1, min(counts.shape[-2:]) // 128)
+    factor = max(1, round(min(counts.shape[1:]) / _WORKING_SIZE))
     mean, weight = smooth(bin_mean(counts, factor), bin_mean(weights, factor))
+    centres = centre_of_mean(mean, weight, search_fraction, method)
+    return centres * factor + (factor - 1) / 2
+
+
+def centre_of_mean(
+    mean: Tensor, weight: Tensor, search_fraction: float = 0.5, method: str = "auto"
+) -> Tensor:
+    """Find centres as `find_centre` does, in smoothed patterns.
+
+    Parameters
+    ----------
+    mean, weight
+        Local means (B, H, W) and their weights (1, H, W), see
+        `~pyxem_symnet.descriptors._pixels.smooth`.
+    search_fraction, method
+        See `find_centre`.
+
+    Returns
+    -------
+    centres
+        (x, y) in pixels of *mean*, of shape (B, 2).
+    """
     mean = mean * (weight > 0.5)
     if method == "friedel":
-        centres = _friedel_centre(mean, weight, search_fraction)
-    else:
-        centres, stands_out = _beam_centre(mean, weight, search_fraction)
-        lost = (~stands_out).nonzero().flatten() if method == "auto" else []
-        if len(lost):
-            centres[lost] = _friedel_centre(mean[lost], weight, search_fraction)
-    return centres * factor + (factor - 1) / 2
+        return _friedel_centre(mean, weight, search_fraction)
+    centres, stands_out = _beam_centre(mean, weight, search_fraction)
+    lost = (~stands_out).nonzero().flatten() if method == "auto" else []
+    if len(lost):
+        centres[lost] = _friedel_centre(mean[lost], weight, search_fraction)
+    return centres
 
 
 def beam_radius(mean: Tensor, centres: Tensor, level: float = 0.5) -> Tensor:
@@ -145,7 +159,7 @@ def _beam_centre(
     # A flat-topped weight makes the result independent of what the
     # crystal does to the intensity inside the disc.
     patch = sample(mean.flatten(1), index) / peak.clamp(min=1e-30)[:, None, None]
-    patch = ((patch - 0.3) / 0.4).clamp(0, 1) * inside
+    patch = ((patch - 0.2) / 0.7).clamp(0, 1) * inside
     for _ in range(4):
         radius = beam_radius(mean, centres)
         dx = px.to(mean.dtype) - centres[:, :1]
@@ -158,8 +172,8 @@ def _beam_centre(
         shift_y = (window * dy[..., None]).sum((1, 2)) / total
         centres = centres + torch.stack((shift_x, shift_y), -1)
 
-    # The 95th percentile of every seventh pixel tells beam from background.
-    values = mean.flatten(1)[:, ::7]
+    # The 95th percentile of some of the pixels tells beam from background.
+    values = mean.flatten(1)[:, ::29]
     bright = values.kthvalue(max(1, int(0.95 * values.shape[1])), dim=1).values
     covered = weight.expand(len(mean), -1, -1).flatten(1)
     near = sample(covered, index) > 0.95
@@ -177,6 +191,8 @@ def _friedel_centre(mean: Tensor, weight: Tensor, fraction: float) -> Tensor:
     .. [Padfield2012] D. Padfield, IEEE Trans. Image Process. 21, 2706
        (2012).
     """
+    factor = max(1, 2 * min(mean.shape[1:]) // _WORKING_SIZE)
+    mean, weight = bin_mean(mean, factor), bin_mean(weight, factor)
     height, width = mean.shape[-2:]
     valid = (weight > 0.9).to(mean.dtype)
     values = mean.sqrt()
@@ -213,4 +229,5 @@ def _friedel_centre(mean: Tensor, weight: Tensor, fraction: float) -> Tensor:
         curvature = (2 * middle - low - high).clamp(min=1e-12)
         return ((high - low) / (2 * curvature)).clamp(-0.5, 0.5)
 
-    return torch.stack((x + vertex(1), y + vertex(size[1])), -1) / 2
+    centres = torch.stack((x + vertex(1), y + vertex(size[1])), -1) / 2
+    return centres * factor + (factor - 1) / 2

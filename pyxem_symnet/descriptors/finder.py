@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,43 +12,35 @@ from pyxem_symnet.descriptors._pixels import (
     bin_mean,
     block_max,
     block_sum,
+    check_images,
     clip_hot_pixels,
     electron_gain,
+    extend,
     low_ratio,
     neighbour_max,
     prepare_images,
     sample,
     smooth,
 )
-from pyxem_symnet.descriptors.centre import beam_radius, centre_of_counts
+from pyxem_symnet.descriptors.centre import beam_radius, centre_of_mean
 from pyxem_symnet.descriptors.geometry import PatternGeometry
+from pyxem_symnet.descriptors.refine import MARGIN, Candidates, opposite_points, refine
 from pyxem_symnet.descriptors.spots import Spots
 
-# The background of a pixel comes from four pairs of opposite points
-# (rows, columns), about three pixels away. Patches reach as far.
-_PAIRS = ((0, 3), (3, 0), (2, 2), (2, -2))
-_MARGIN = 3
 _BLOCK = 4
+# Candidates that are looked at closely, for each spot that is kept.
+_CLOSER = 3
 _N_LEVELS = 3
 # Smoothing with the 5 × 5 binomial kernel multiplies the variance of
 # independent pixels by the sum of the kernel's squares.
 _KERNEL_POWER = (70 / 256) ** 2
 # What correlated pixels and the specimen's own texture may add to it.
 _MAX_TEXTURE = 10.0
-# Standard deviation of the window in which positions are refined.
-_WINDOW = 1.5
+# Least counts of a spot's eight other pixels, for each in its brightest.
+_MIN_NEIGHBOURS = 0.35
 # Patterns handled at once on a CPU, so that they stay in its cache.
 _CPU_CHUNK = 16
-
-
-class _Level(NamedTuple):
-    """Candidates at one scale: what is needed to refine them."""
-
-    contrast: Tensor  # (B, K), 0 = none
-    row: Tensor  # (B, K), of the padded map
-    column: Tensor  # (B, K)
-    mean: Tensor  # (B, H + 2 margin, W + 2 margin)
-    scale: int
+_GPU_CHUNK = 512
 
 
 class SpotFinder(nn.Module):
@@ -109,8 +100,8 @@ class SpotFinder(nn.Module):
     def __init__(
         self,
         max_spots: int = 96,
-        threshold: float = 5.0,
-        min_contrast: float = 0.1,
+        threshold: float = 4.5,
+        min_contrast: float = 0.2,
         disc_radius: float | str = "auto",
         central_radius: float = 0.04,
         working_size: int = 256,
@@ -174,8 +165,12 @@ class SpotFinder(nn.Module):
             If shapes disagree, the detector is smaller than 16 × 16,
             or a pixel that is not excluded is NaN or infinite.
         """
-        chunk = _CPU_CHUNK if images.device.type == "cpu" else max(len(images), 1)
-        starts = range(0, max(len(images), 1), chunk)
+        if len(images) == 0:
+            check_images(images, mask)
+            empty = torch.zeros(0, self.settings["max_spots"], device=images.device)
+            return Spots(empty[..., None].expand(-1, -1, 2), empty)
+        chunk = _CPU_CHUNK if images.device.type == "cpu" else _GPU_CHUNK
+        starts = range(0, len(images), chunk)
         parts = [self._find(images[i : i + chunk], geometry, mask) for i in starts]
         return Spots(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
@@ -183,41 +178,38 @@ class SpotFinder(nn.Module):
         self, images: Tensor, geometry: PatternGeometry, mask: Tensor | None
     ) -> Spots:
         counts, weights = prepare_images(images, mask)
-        if min(counts.shape[1:]) < 16:
-            raise ValueError(
-                f"patterns of {tuple(counts.shape[1:])} pixels are too small to hold "
-                "spots; at least 16 × 16 are needed"
-            )
         factor = max(1, round(max(counts.shape[1:]) / self.settings["working_size"]))
+        if min(counts.shape[1:]) < 16 * factor:
+            raise ValueError(
+                f"patterns of {tuple(counts.shape[1:])} pixels are too small or too "
+                "narrow to find spots in; 16 × 16 are needed"
+            )
         counts, weights = bin_mean(counts, factor), bin_mean(weights, factor)
         gain = electron_gain(counts)
         counts = clip_hot_pixels(counts, gain)
+        mean, weight = smooth(counts, weights)
         if geometry.centre is None:
-            centres = centre_of_counts(counts, weights)
+            centres = centre_of_mean(mean, weight)
         else:
             centres = (geometry.centres(counts) - (factor - 1) / 2) / factor
+        exclude = self._excluded_radius(mean, centres, geometry.pixel_size * factor)
 
         levels = []
-        wanted = self._wanted_levels(factor)
-        exclude = None
-        for level in range(max(wanted) + 1):
+        wanted = self._wanted_levels(factor, min(mean.shape[1:]))
+        for level in range(wanted.stop):
             scale = 2**level
             if level:
                 counts, weights = bin_mean(counts, 2), bin_mean(weights, 2)
-            mean, weight = smooth(counts, weights, _MARGIN)
-            if exclude is None:
-                radius = beam_radius(mean, centres + _MARGIN)
-                least = self.settings["central_radius"] / geometry.pixel_size / factor
-                exclude = torch.clamp(1.5 * radius, min=least)
+                mean, weight = smooth(counts, weights)
             if level in wanted:
                 noise = _noise_power(mean, weight, gain / scale**2)
                 beam = (centres - (scale - 1) / 2) / scale
                 levels.append(
                     self._candidates(
-                        mean, weight, noise, beam, exclude / scale + 2, scale
+                        counts, mean, weight, noise, beam, exclude / scale + 2, scale
                     )
                 )
-        positions, intensities = _refine(levels)
+        positions, intensities = refine(levels)
         positions = positions * factor + (factor - 1) / 2
         centres = centres * factor + (factor - 1) / 2
         found = intensities > 0
@@ -226,73 +218,106 @@ class SpotFinder(nn.Module):
         positions = positions.gather(1, order[..., None].expand(-1, -1, 2))
         return Spots(positions, intensities)
 
-    def _wanted_levels(self, factor: int) -> tuple[int, ...]:
+    def _wanted_levels(self, factor: int, size: int) -> range:
+        """Return the scales to look at, as powers of two."""
+        # At least 16 pixels are needed to measure the noise.
+        n_levels = min(_N_LEVELS, int(math.log2(size / 16)) + 1)
         radius = self.settings["disc_radius"]
         if radius == "auto":
-            return tuple(range(_N_LEVELS))
-        level = round(math.log2(max(radius / factor, 1e-6) / 2))
-        return (min(max(level, 0), _N_LEVELS - 1),)
+            return range(n_levels)
+        level = round(math.log2(max(radius / factor, 2) / 2))
+        level = min(level, n_levels - 1)
+        return range(level, level + 1)
+
+    def _excluded_radius(self, mean: Tensor, centres: Tensor, pixel: float) -> Tensor:
+        """Return the radius about the beam without spots, in pixels."""
+        least = self.settings["central_radius"] / pixel
+        return (1.5 * beam_radius(mean, centres)).clamp(min=least)
 
     def _candidates(
         self,
+        counts: Tensor,
         mean: Tensor,
         weight: Tensor,
         noise: Tensor,
         beam: Tensor,
         exclude: Tensor,
         scale: int,
-    ) -> _Level:
+    ) -> Candidates:
         """Return the strongest local maxima that are significant."""
-        height, width = (n - 2 * _MARGIN for n in mean.shape[1:])
+        height, width = mean.shape[1:]
+        mean = extend(mean, MARGIN)
 
         def shifted(y: int, x: int) -> Tensor:
-            y, x = y + _MARGIN, x + _MARGIN
+            y, x = y + MARGIN, x + MARGIN
             return mean[:, y : y + height, x : x + width]
 
         peak = shifted(0, 0)
-        around = shifted(*_PAIRS[0]) + shifted(-_PAIRS[0][0], -_PAIRS[0][1])
-        for y, x in _PAIRS[1:]:
+        around = torch.zeros_like(peak)
+        for y, x in opposite_points(scale):
             around = torch.maximum(around, shifted(y, x) + shifted(-y, -x))
-        around = around / 2
-        contrast = peak - around
+        edge = MARGIN - 1
+        highest = neighbour_max(mean[:, edge:-edge, edge:-edge])
+        contrast = torch.sub(peak, around, alpha=0.5)
+        contrast *= peak >= highest
+
+        # Local maxima are three pixels apart, so a block seldom holds
+        # two, and blocks are far fewer than pixels. The most
+        # significant ones are looked at closely.
+        blocks, brightest = block_max(contrast, _BLOCK), block_max(peak, _BLOCK)
         unit = noise[:, None, None]
-        excess = torch.sqrt(peak / unit + 0.375) - torch.sqrt(around / unit + 0.375)
-
-        edge = _MARGIN - 1
-        on_detector = weight[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN] > 0.7
-        y = torch.arange(height, device=mean.device) - beam[:, 1:]
-        x = torch.arange(width, device=mean.device) - beam[:, :1]
-        distance = y.square()[:, :, None] + x.square()[:, None, :]
-        accepted = (
-            (2 * excess >= self.settings["threshold"])
-            & (contrast >= self.settings["min_contrast"] * around)
-            & (peak >= neighbour_max(mean[:, edge:-edge, edge:-edge]))
-            & (distance >= exclude.square()[:, None, None])
-            & on_detector
-        )
-        contrast = contrast * accepted
-
-        # Local maxima are three pixels apart, so a block holds one, and
-        # choosing among blocks is far cheaper than among pixels.
-        blocks = block_max(contrast, _BLOCK)
-        n_columns = blocks.shape[2]
-        n_slots = min(self.settings["max_spots"], blocks[0].numel())
-        best, block = blocks.flatten(1).topk(n_slots, dim=1)
+        rough = blocks / torch.sqrt(unit * (brightest + unit))
+        n_closer = min(_CLOSER * self.settings["max_spots"], rough[0].numel())
+        block = rough.flatten(1).topk(n_closer, dim=1).indices
         inner = torch.arange(_BLOCK, device=mean.device)
-        rows = (block // n_columns * _BLOCK)[..., None] + inner
-        columns = (block % n_columns * _BLOCK)[..., None] + inner
+        rows = (block // blocks.shape[2] * _BLOCK)[..., None] + inner
+        columns = (block % blocks.shape[2] * _BLOCK)[..., None] + inner
         index = rows.clamp(max=height - 1)[..., None] * width
         index = index + columns.clamp(max=width - 1)[..., None, :]
-        place = sample(contrast.flatten(1), index).flatten(2).argmax(2, keepdim=True)
-        index = index.flatten(2).gather(2, place)[..., 0]
-        row, column = index // width + _MARGIN, index % width + _MARGIN
+        value, place = sample(contrast.flatten(1), index).flatten(2).max(2)
+        index = index.flatten(2).gather(2, place[..., None])[..., 0]
+
+        around = sample(around.flatten(1), index) / 2
+        unit = noise[:, None]
+        excess = torch.sqrt((around + value) / unit + 0.375)
+        excess = excess - torch.sqrt(around / unit + 0.375)
+        row, column = index // width, index % width
+        offset = torch.stack((column, row), -1) - beam[:, None]
+        accepted = (
+            (2 * excess >= self.settings["threshold"])
+            & (value >= self.settings["min_contrast"] * around)
+            & (offset.square().sum(-1) >= exclude.square()[:, None])
+            & (weight > 0.7).flatten()[index]
+            & _is_wider_than_a_pixel(counts, row, column, around)
+        )
+        n_slots = min(self.settings["max_spots"], n_closer)
+        best, kept = (value * accepted).topk(n_slots, dim=1)
+        row, column = row.gather(1, kept) + MARGIN, column.gather(1, kept) + MARGIN
         missing = self.settings["max_spots"] - n_slots
         if missing:
             best = nn.functional.pad(best, (0, missing))
             row, column = (
-                nn.functional.pad(n, (0, missing), value=_MARGIN) for n in (row, column)
+                nn.functional.pad(n, (0, missing), value=MARGIN) for n in (row, column)
             )
-        return _Level(best, row, column, mean, scale)
+        return Candidates(best, row, column, mean, scale)
+
+
+def _is_wider_than_a_pixel(
+    counts: Tensor, row: Tensor, column: Tensor, background: Tensor
+) -> Tensor:
+    """Tell spots from hot pixels, whose neighbours hold nothing.
+
+    Of a spot as sharp as a Gaussian of 0.5 pixel the brightest pixel
+    holds 47 %, its neighbours the rest.
+    """
+    height, width = counts.shape[1:]
+    step = torch.arange(-1, 2, device=counts.device)
+    rows = (row[..., None] + step).clamp(0, height - 1)[..., None] * width
+    columns = (column[..., None] + step).clamp(0, width - 1)[..., None, :]
+    net = sample(counts.flatten(1), rows + columns) - background[..., None, None]
+    net = net.flatten(2)
+    brightest = net.amax(2)
+    return net.sum(2) >= (1 + _MIN_NEIGHBOURS) * brightest
 
 
 def _noise_power(mean: Tensor, weight: Tensor, gain: Tensor) -> Tensor:
@@ -312,79 +337,21 @@ def _noise_power(mean: Tensor, weight: Tensor, gain: Tensor) -> Tensor:
         if points five pixels apart differ by more.
     """
     step = 5
-    points = [mean[..., i : mean.shape[2] - 2 * step + i] for i in (0, step, 2 * step)]
-    whole = weight > 0.95
-    whole = [whole[..., i : mean.shape[2] - 2 * step + i] for i in (0, step, 2 * step)]
-    whole = whole[0] & whole[1] & whole[2]
-    difference = (points[1] - 0.5 * (points[0] + points[2])) * whole
-    size = 16 if min(mean.shape[1:]) >= 64 else 8
+
+    def triple(values: Tensor) -> list[Tensor]:
+        rows = values[:, ::2]  # neighbouring rows say nearly the same
+        end = values.shape[2] - 2 * step
+        return [rows[..., i : end + i] for i in (0, step, 2 * step)]
+
+    left, middle, right = triple(mean)
+    whole = torch.stack(triple(weight > 0.95)).all(0)
+    difference = (middle - 0.5 * (left + right)) * whole
+    # Small tiles, so that some lie between the spots of any lattice
+    size = 8 if min(mean.shape[1:]) >= 64 else 6
     measured = low_ratio(
         block_sum(difference.square(), size) * (2 / 3),
-        block_sum(points[1] * whole, size),
+        block_sum(middle * whole, size),
         0.25,
     )
     white = gain * _KERNEL_POWER
     return torch.maximum(white, torch.minimum(measured, _MAX_TEXTURE * white))
-
-
-def _refine(levels: list[_Level]) -> tuple[Tensor, Tensor]:
-    """Return (x, y) in working pixels and counts, at each pattern's scale.
-
-    Positions are Gaussian-windowed centroids [Bertin2013]_ of what
-    exceeds the mean of the ring.
-
-    .. [Bertin2013] E. Bertin, SExtractor manual, "Windowed positional
-       parameters".
-    """
-    # Few strong outliers must not decide, nor must a scale gain from
-    # averaging more pixels: the square root and the half power of the
-    # scale stand between brightness and significance.
-    scores = torch.stack(
-        [(level.contrast[:, :32] * level.scale**0.5).sqrt().sum(1) for level in levels],
-        1,
-    )
-    choice = scores.argmax(1)
-
-    def chosen(values: list[Tensor]) -> Tensor:
-        stacked = torch.stack(values, 1)
-        index = choice.reshape(-1, *(1,) * (stacked.ndim - 1))
-        return stacked.gather(1, index.expand(-1, 1, *stacked.shape[2:]))[:, 0]
-
-    contrast = chosen([level.contrast for level in levels])
-    row = chosen([level.row for level in levels])
-    column = chosen([level.column for level in levels])
-    flat = torch.cat([level.mean.flatten(1) for level in levels], 1)
-    sizes = [level.mean[0].numel() for level in levels]
-    starts = torch.tensor([sum(sizes[:i]) for i in range(len(sizes))])
-    widths = torch.tensor([level.mean.shape[2] for level in levels])
-    scales = torch.tensor([float(level.scale) for level in levels])
-    start, width, scale = (
-        values.to(choice.device)[choice][:, None] for values in (starts, widths, scales)
-    )
-
-    index = start + row * width + column
-    ring = [pair for y, x in _PAIRS for pair in ((y, x), (-y, -x))]
-    background = sum(sample(flat, index + y * width + x) for y, x in ring) / len(ring)
-    reach = torch.arange(-_MARGIN, _MARGIN + 1, device=flat.device)
-    patch = index[..., None, None] + reach[:, None] * width[..., None, None] + reach
-    patch = (sample(flat, patch) - background[..., None, None]).clamp(min=0)
-
-    shift_x = torch.zeros_like(contrast)
-    shift_y = torch.zeros_like(contrast)
-    for _ in range(4):
-        dx, dy = reach - shift_x[..., None], reach - shift_y[..., None]
-        wx = torch.exp(-dx.square() / (2 * _WINDOW**2))
-        wy = torch.exp(-dy.square() / (2 * _WINDOW**2))
-        columns = (patch * wy[..., None]).sum(-2)
-        total = (columns * wx).sum(-1).clamp(min=1e-30)
-        rows = (patch * wx[..., None, :]).sum(-1)
-        step_x = 2 * (columns * wx * dx).sum(-1) / total
-        step_y = 2 * (rows * wy * dy).sum(-1) / total
-        shift_x = (shift_x + step_x).clamp(-1.5, 1.5)
-        shift_y = (shift_y + step_y).clamp(-1.5, 1.5)
-    # The flux of a point spread by the kernel and weighted by the window.
-    window_sum = 2 * math.pi * _WINDOW**2
-    flux = total / window_sum * 2 * math.pi * (1 + _WINDOW**2) * scale.square()
-    x = (column - _MARGIN + shift_x) * scale + (scale - 1) / 2
-    y = (row - _MARGIN + shift_y) * scale + (scale - 1) / 2
-    return torch.stack((x, y), -1), flux * (contrast > 0)
