@@ -2,11 +2,14 @@
 """The function: same answer whatever the route, clear errors."""
 
 import copy
+import os
+import signal as signal_module
 
 import dask.array as da
 import hyperspy.api as hs
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from orix.crystal_map import Phase, PhaseList
@@ -211,8 +214,6 @@ class TestRegions:
 
     def manual(self, signal, model, label):
         """Return the answer from a sum that is made in the open."""
-        import torch
-
         from pyxem_symnet.descriptors.geometry import PatternGeometry
         from pyxem_symnet.models import load_checkpoint
 
@@ -394,8 +395,6 @@ class TestVectors:
         assert (eager.data.reshape(-1, 7)[1] == 0).all()
 
     def test_equal_to_spots_by_hand(self, model, close):
-        import torch
-
         from pyxem_symnet.descriptors.spots import Spots
         from pyxem_symnet.models import load_checkpoint
 
@@ -569,10 +568,31 @@ def test_progress_is_shown_if_asked(signal, model, capsys):
     assert "classify_space_group" in capsys.readouterr().err
 
 
+def test_keyboard_interrupt_stops_the_map(model, monkeypatch):
+    from pyxem_symnet.inference import ModelReference, get_model
+
+    network = get_model(ModelReference.find(model)[0], torch.device("cpu"))
+    prepare, calls = network.prepare, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 1:
+            os.kill(os.getpid(), signal_module.SIGINT)
+        return prepare(*args)
+
+    monkeypatch.setattr(network, "prepare", interrupted)
+    # 40 blocks of 32 patterns
+    images = da.from_array(
+        np.tile(scans.patterns((32,)), (40, 1, 1)), chunks=(32, 48, 48)
+    )
+    long_scan = scans.calibrate(pyxem_signal(images))
+    with pytest.raises(KeyboardInterrupt):
+        classify(long_scan, model, lazy_output=False, num_workers=1)
+    assert len(calls) < 20
+
+
 def test_no_network_and_no_threads_are_left_in_the_graph(signal, model):
     import pickle
-
-    import torch
 
     before = torch.get_num_threads()
     lazy = classify(signal.as_lazy(), model)
