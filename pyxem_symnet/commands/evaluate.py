@@ -26,7 +26,7 @@ import click
 @click.option("--views", type=click.IntRange(1), default=16, show_default=True)
 @click.option(
     "--noise",
-    type=click.Choice(["clean", "noisy"]),
+    type=click.Choice(["clean", "noisy", "harsh"]),
     default="clean",
     show_default=True,
 )

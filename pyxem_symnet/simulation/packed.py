@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pyxem_symnet.simulation.sampler import Reflections
-from pyxem_symnet.simulation.store import LABELS, StoreError, _read_manifest
+from pyxem_symnet.simulation.store import LABELS, StoreError, read_manifest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,7 @@ class PackedReflections:
         import pyarrow.parquet as pq
 
         path = Path(path)
-        manifest = _read_manifest(path)
+        manifest = read_manifest(path)
         parts = sorted(path.glob("part-*.parquet"))
         n_parts = -(
             -manifest["n_crystals"] // manifest["settings"]["crystals_per_part"]

@@ -188,8 +188,8 @@ def _write_part(source: Path, store: Path, settings: StoreSettings, start: int) 
     rows = []
     # Sums in another order differ in the last bit: one thread always
     with threadpool_limits(1):
-        for name, make in _read(source, start, start + settings.crystals_per_part):
-            rows.append(_row(name, make, settings))
+        for labels, make in _read(source, start, start + settings.crystals_per_part):
+            rows.append(compute_row(labels, make, settings))
     table = pa.Table.from_pylist(rows, schema=_schema())
     path = _part(store, start // settings.crystals_per_part)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -204,9 +204,20 @@ def _write_part(source: Path, store: Path, settings: StoreSettings, start: int) 
     return start
 
 
-def _row(
+def compute_row(
     labels: dict, make: Callable[[], Crystal], settings: StoreSettings
 ) -> dict[str, object]:
+    """Return a crystal's row of the store, or why it has no reflections.
+
+    Parameters
+    ----------
+    labels
+        Labels to fall back on if there is no crystal.
+    make
+        Returns the crystal, or raises a StructureError.
+    settings
+        Settings.
+    """
     from pyxem_symnet.simulation.reflections import compute_reflections
 
     try:
@@ -294,7 +305,7 @@ def _part(store: Path, number: int) -> Path:
 def _begin(store: Path, manifest: dict) -> None:
     path = store / "manifest.json"
     if path.exists():
-        if (existing := _read_manifest(store)) != manifest:
+        if (existing := read_manifest(store)) != manifest:
             differing = [key for key in manifest if existing.get(key) != manifest[key]]
             raise StoreError(
                 f"{store} holds a store that differs in: {', '.join(differing)}. "
@@ -311,7 +322,19 @@ def _begin(store: Path, manifest: dict) -> None:
     os.replace(temporary, path)
 
 
-def _read_manifest(store: Path) -> dict:
+def read_manifest(store: Path) -> dict:
+    """Return the manifest of a store.
+
+    Parameters
+    ----------
+    store
+        Folder.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds no store, or one of another format version.
+    """
     try:
         manifest = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pyxem_symnet.simulation.packed import PackedReflections
 from pyxem_symnet.simulation.protocols import PROTOCOLS
-from pyxem_symnet.simulation.store import StoreSettings, _row
+from pyxem_symnet.simulation.store import StoreSettings, compute_row
 from pyxem_symnet.simulation.structures import Crystal, StructureError, read_table
 from pyxem_symnet.training.data import accumulate_views, draw_rotations
 from pyxem_symnet.training.metrics import summarise
@@ -119,7 +119,10 @@ def _limited(names: Sequence[str], limit: int | None, seed: int) -> np.ndarray:
 
 def _compute(crystals: Sequence[Crystal]) -> PackedReflections:
     settings = StoreSettings()
-    rows = [_row({}, lambda crystal=crystal: crystal, settings) for crystal in crystals]
+    rows = [
+        compute_row({}, lambda crystal=crystal: crystal, settings)
+        for crystal in crystals
+    ]
     failures = [row for row in rows if row["failure"] is not None]
     if failures:
         raise StructureError(
