@@ -41,6 +41,13 @@ from pyxem_symnet.commands._shared import user_errors
     help="Scattering factors.",
 )
 @click.option(
+    "--cell",
+    type=click.Choice(["standardised", "as-given"]),
+    default="standardised",
+    show_default=True,
+    help="Turn crystals to the conventional setting, or leave them.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1),
     default=1,
@@ -53,6 +60,7 @@ def simulate(
     radius: float,
     intensity_cut: float,
     scattering: str,
+    cell: str,
     workers: int,
 ) -> None:
     """Compute the reflections of crystals, once and for all.
@@ -77,6 +85,7 @@ def simulate(
                 reciprocal_radius=radius,
                 intensity_cut=intensity_cut,
                 scattering_params=scattering,
+                standardise=cell == "standardised",
             ),
             n_workers=workers,
             progress=progress,

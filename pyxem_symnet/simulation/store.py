@@ -152,6 +152,9 @@ def write_store(
     for start in _run(source, store, settings, todo, n_workers):
         done += min(size, n_crystals - start)
         report(done, n_crystals)
+    for leftover in store.glob("*.tmp"):
+        # Of runs that were killed while writing
+        leftover.unlink()
     return {"crystals": n_crystals, "failures": _write_failures(store)}
 
 
@@ -185,6 +188,8 @@ def _write_part(source: Path, store: Path, settings: StoreSettings, start: int) 
     import pyarrow.parquet as pq
     from threadpoolctl import threadpool_limits
 
+    # spglib's C code reports each tolerance it gives up on the way to an answer
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")
     rows = []
     # Sums in another order differ in the last bit: one thread always
     with threadpool_limits(1):

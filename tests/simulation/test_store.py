@@ -59,6 +59,7 @@ def test_interrupted_run_is_resumed_to_the_same_bytes(table, store, tmp_path):
     assert not (tmp_path / "s" / "failures.csv").exists()
     with pytest.raises(StoreError, match="unfinished: 3 of 6 parts"):
         PackedReflections.from_store(tmp_path / "s")
+    (tmp_path / "s" / "part-00004.4711.tmp").write_text("half a part")
     write_store(table, tmp_path / "s", SETTINGS)
     assert part.stat().st_mtime_ns == written
     assert_same_folder(store, tmp_path / "s")
