@@ -2,10 +2,11 @@
 """``pyxem-symnet evaluate``: measure a model on a structure table."""
 
 import json
-import os
 from pathlib import Path
 
 import click
+
+from pyxem_symnet.commands._shared import needs_extra, replacing, user_errors
 
 
 @click.command()
@@ -78,13 +79,13 @@ def evaluate(
     Crystals of space groups that the model has no class for are counted
     as `n_outside`, not scored.
     """
-    from pyxem_symnet.models import CheckpointError, load_model
-    from pyxem_symnet.simulation.store import StoreError
-    from pyxem_symnet.simulation.structures import StructureError
+    from pyxem_symnet.models import load_model
     from pyxem_symnet.symmetry import LEVELS, PAPER_SPACE_GROUPS
-    from pyxem_symnet.training.evaluate import load_crystals, predict, report
 
-    try:
+    with needs_extra("train"):
+        from pyxem_symnet.training.evaluate import load_crystals, predict, report
+
+    with user_errors():
         network = load_model(model, device)
         crystals = load_crystals(structures, split, limit, seed)
         with click.progressbar(length=len(crystals), label="Crystals") as bar:
@@ -98,8 +99,6 @@ def evaluate(
                 n_workers=workers,
                 progress=lambda done, total: bar.update(done - bar.pos),
             )
-    except (StructureError, StoreError, CheckpointError, FileNotFoundError) as error:
-        raise click.ClickException(str(error)) from error
     if classes == "paper":
         n_all = len(predictions.space_group)
         predictions = predictions.restricted(PAPER_SPACE_GROUPS)
@@ -127,9 +126,8 @@ def evaluate(
         row = "".join(f"{100 * value:8.1f}" for value in values)
         click.echo(f"{level.replace('_', ' '):<20}{row}")
     if json_path is not None:
-        temporary = json_path.with_name(f".{json_path.name}.tmp")
-        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, json_path)
+        with replacing(json_path, overwrite=True) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     if figures is not None:
         from pyxem_symnet.training.figures import save_figures
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from pyxem_symnet.commands._shared import needs_extra, user_errors
+
 #: What the record of a model trained on the Materials Project table says
 _RECORD = {
     "split": (
@@ -43,17 +45,16 @@ def train(config, store, out, workers, threads, summary, data, limits):
     import torch
 
     from pyxem_symnet.simulation.protocols import PROTOCOLS
-    from pyxem_symnet.simulation.store import StoreError
-    from pyxem_symnet.training.config import ConfigError, read_config
-    from pyxem_symnet.training.finish import finish
-    from pyxem_symnet.training.run import train as run_training
+
+    with needs_extra("train"):
+        from pyxem_symnet.training.config import read_config
+        from pyxem_symnet.training.finish import finish
+        from pyxem_symnet.training.run import train as run_training
 
     torch.set_num_threads(threads)
-    try:
+    with user_errors():
         settings = read_config(config)
         trained = run_training(settings, store, out / "trained", n_workers=workers)
-    except (ConfigError, StoreError) as error:
-        raise click.ClickException(str(error)) from error
     record = _RECORD | {
         "summary": summary or f"{settings.name}, trained from its configuration.",
         "data": data or "Not described.",

@@ -104,7 +104,7 @@ def test_command_says_what_is_wrong(model, tmp_path):
     (tmp_path / "bad.parquet").write_text("no")
     arguments = [str(tmp_path / "m.safetensors"), "--structures"]
     result = CliRunner().invoke(evaluate, [*arguments, str(tmp_path / "bad.parquet")])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "bad.parquet is not a Parquet file" in result.output
 
 
