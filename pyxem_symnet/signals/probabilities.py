@@ -353,7 +353,17 @@ class LazySpaceGroupProbabilities(LazySignal, SpaceGroupProbabilities):
     """
 
     def plot(self, level: str | None = "crystal_system", n: int = 8, **kwargs):
-        """Plot as :meth:`SpaceGroupProbabilities.plot` does."""
+        """Plot as :meth:`SpaceGroupProbabilities.plot` does.
+
+        Parameters
+        ----------
+        level
+            Level of the map beside, or None for HyperSpy's own plot.
+        n
+            Number of labels that are ranked.
+        **kwargs
+            What HyperSpy's own plot takes.
+        """
         if level is None:
             return super().plot(level=None, **kwargs)
         # Past LazySignal, which would make a navigator of its own

@@ -51,7 +51,13 @@ class SymmetryModule(lightning.LightningModule):
         return logits.float().softmax(-1) @ matrix
 
     def training_step(self, batch: tuple[dict[str, Tensor], Tensor]) -> Tensor:
-        """Return the loss of a batch of features and class indices."""
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        batch
+            Features, and class indices of shape (samples,).
+        """
         features, target = batch
         logits = self.model(features).float()
         loss = self.loss(logits, target)
@@ -64,7 +70,13 @@ class SymmetryModule(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[dict[str, Tensor], Tensor]) -> None:
-        """Log loss and accuracies of a batch."""
+        """Log loss and accuracies of a batch.
+
+        Parameters
+        ----------
+        batch
+            As for :meth:`training_step`.
+        """
         features, target = batch
         logits = self.model(features).float()
         n_samples = len(target)
