@@ -182,7 +182,8 @@ def classify_space_group(
             "name": os.fspath(model),
             "architecture": header.architecture,
             "sha256": header.sha256,
-            "record": header.record,
+            # What it was measured to reach is in the checkpoint and on its card
+            "record": {k: v for k, v in header.record.items() if k != "figures"},
         },
         "preprocessing": header.settings,
         "calibration": {

@@ -2,6 +2,7 @@
 """Evaluation on any table, reproducible crystal by crystal."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -126,3 +127,13 @@ def test_finish_calibrates_and_records(store, model, tmp_path, monkeypatch):
     assert shipped.record["figures"] == json.loads(json.dumps(figures))
     assert shipped.calibration.views == (1, 2, 4, 8, 16, 32)
     assert {item["noise"] for item in figures} == {"clean", "noisy"}
+
+
+def test_command_says_which_extra_is_missing(table, model, tmp_path, monkeypatch):
+    save_checkpoint(tmp_path / "m.safetensors", model)
+    # As if torchmetrics were not installed
+    monkeypatch.setitem(sys.modules, "pyxem_symnet.training.evaluate", None)
+    arguments = [str(tmp_path / "m.safetensors"), "--structures", str(table)]
+    result = CliRunner().invoke(evaluate, arguments)
+    assert result.exit_code == 2
+    assert "pip install 'pyxem-symnet[train]'" in result.output
