@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import (
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger
+from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, Subset
 
 from pyxem_symnet.models import save_checkpoint
@@ -30,6 +31,9 @@ from pyxem_symnet.training.config import TrainingConfig
 from pyxem_symnet.training.data import TrainingBatches
 from pyxem_symnet.training.module import SymmetryModule
 from pyxem_symnet.training.splits import select_split
+
+#: Batches over which the statistics of batch normalisation are measured
+_SETTLING_BATCHES = 200
 
 #: Views of a crystal in the validations during a training
 _VALIDATION_VIEWS = (16, 16)
@@ -82,6 +86,8 @@ def train(
         ckpt_path=last if last.exists() else None,
         weights_only=True,
     )
+    # The averaged weights have activations of their own
+    update_bn(data.settling_batches(), model)
     path = out / f"{config.name}.safetensors"
     record = {
         "training": dataclasses.asdict(config),
@@ -171,6 +177,11 @@ class _Batches(lightning.LightningDataModule):
         length = self.training.config.checkpoint_every
         last = min((epoch + 1) * length, len(self.training))
         return self._loader(Subset(self.training, range(epoch * length, last)))
+
+    def settling_batches(self) -> DataLoader:
+        """Return batches to measure the statistics of batch norms on."""
+        n_batches = min(_SETTLING_BATCHES, len(self.training))
+        return self._loader(Subset(self.training, range(n_batches)))
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.validation)

@@ -8,12 +8,13 @@ from pyxem_symnet.simulation.store import StoreSettings, write_store
 from pyxem_symnet.training.config import TrainingConfig
 from tests.simulation.tables import make_crystals, write_table
 
+_SMALL = {"stem_channels": 8, "blocks": [1], "growth": [8], "bottleneck": 8}
 TINY = {
     "radial": {"n_bins": 64},
     "pairs": {"n_radii": 16, "n_angles": 8, "max_spots": 16},
     "network": {
-        "radial": {"stem_channels": 8, "blocks": [1], "growth": [8], "bottleneck": 8},
-        "pairs": {"stem_channels": 8, "blocks": [1], "growth": [8], "bottleneck": 8},
+        "radial": _SMALL | {"norm": "batch"},
+        "pairs": _SMALL | {"norm": "batch"},
         "width": 32,
         "hidden": 32,
     },

@@ -46,6 +46,19 @@ def test_resumed_training_gives_the_same_weights(store, config, tmp_path, monkey
     assert any(not torch.equal(initial[name], expected[name]) for name in initial)
 
 
+def test_batch_norms_are_settled_on_the_averaged_weights(
+    store, config, tmp_path, monkeypatch
+):
+    options = {"n_workers": 0, "show_progressbar": False}
+    settled = run.train(config, store, tmp_path / "a", **options)
+    monkeypatch.setattr(run, "update_bn", lambda batches, model: None)
+    averaged = run.train(config, store, tmp_path / "b", **options)
+    first, second = weights(settled), weights(averaged)
+    moved = {k for k in first if not torch.equal(first[k], second[k])}
+    assert moved
+    assert all("running" in name or "num_batches" in name for name in moved)
+
+
 def test_record_tells_how_it_was_trained(store, config, tmp_path):
     path = run.train(config, store, tmp_path, n_workers=0, show_progressbar=False)
     model = load_checkpoint(path)
