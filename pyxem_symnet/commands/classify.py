@@ -75,8 +75,10 @@ def classify(
         check_free(out, overwrite)
     import numpy as np
 
-    signal = _load_patterns(file)
+    from pyxem_symnet.signals.io import load_array, load_patterns
+
     with user_errors():
+        signal = load_patterns(file)
         options = {
             "pixel_size": _in_reciprocal_angstrom(pixel_size, units),
             "beam_energy": energy,
@@ -89,8 +91,8 @@ def classify(
             "show_progressbar": show_progress(),
         }
         if signal_mask is not None:
-            options["signal_mask"] = _load_array(signal_mask) != 0
-        labels = None if regions is None else _load_array(regions)
+            options["signal_mask"] = load_array(signal_mask) != 0
+        labels = None if regions is None else load_array(regions)
         sym = _classify(signal, regions=labels, **options)
         _report(file, sym)
         if labels is None and sym.axes_manager.navigation_size > 1:
@@ -162,44 +164,6 @@ def _count(sym) -> str:
     if not shape:
         return "one pattern"
     return f"{' x '.join(map(str, shape))} patterns"
-
-
-def _load_patterns(file: Path):
-    import hyperspy.api as hs
-
-    try:
-        loaded = hs.load(str(file), lazy=True)
-    except Exception as error:
-        # Readers raise whatever they like for files that are not theirs
-        raise UserError(f"{file} can't be read by HyperSpy: {error}") from error
-    signals = loaded if isinstance(loaded, list) else [loaded]
-    patterns = [s for s in signals if len(s.axes_manager.signal_axes) == 2]
-    vectors = [s for s in signals if s._signal_type == "diffraction_vectors"]
-    if len(patterns + vectors) != 1:
-        raise UserError(
-            f"{file} holds {len(signals)} signals, {len(patterns)} of them of "
-            "patterns; exactly one is needed. Save the one you mean to its own file."
-        )
-    signal = (patterns + vectors)[0]
-    if signal._signal_type == "":
-        signal.set_signal_type("electron_diffraction")
-    from pyxem_symnet.signals.checks import signal_type
-
-    try:
-        signal_type(signal)
-    except TypeError as error:
-        raise UserError(f"{file}: {error}") from error
-    return signal
-
-
-def _load_array(file: Path):
-    import numpy as np
-
-    if file.suffix == ".npy":
-        return np.load(file)
-    import hyperspy.api as hs
-
-    return hs.load(str(file)).data
 
 
 def _in_reciprocal_angstrom(pixel_size: float | None, units: str) -> float | None:

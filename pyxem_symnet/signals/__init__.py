@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "classify": ["classify_space_group"],
         "probabilities": ["LazySpaceGroupProbabilities", "SpaceGroupProbabilities"],
         "register": ["register", "unregister"],
+        "validation": ["Validation", "validate"],
     },
 )
 
