@@ -32,6 +32,24 @@ def user_errors() -> Iterator[None]:
 
 
 @contextmanager
+def needs_extra(name: str) -> Iterator[None]:
+    """Tell what to install if a module of an extra is missing.
+
+    Parameters
+    ----------
+    name
+        Name of the extra.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{error.name} is not installed. This command needs the extra {name!r}: "
+            f"pip install 'pyxem-symnet[{name}]'."
+        ) from error
+
+
+@contextmanager
 def replacing(path: Path, overwrite: bool) -> Iterator[Path]:
     """Write a file or folder under another name, then put it in place.
 
