@@ -88,8 +88,9 @@ def main() -> None:
         "# Reflection store of a structure table",
         "",
         f"`pyxem-symnet simulate {options.structures.name} --workers "
-        f"{options.workers}`, killed when {at_kill} of {n_parts} parts were there and",
-        "given again. Written by `python benchmarks/reflection_store.py STRUCTURES`.",
+        f"{options.workers}`, killed when {at_kill} of {n_parts} parts",
+        "were there and given again. Written by",
+        "`python benchmarks/reflection_store.py STRUCTURES`.",
         "",
         "| | |",
         "| --- | ---: |",
@@ -97,7 +98,7 @@ def main() -> None:
         f"| without reflections (listed in failures.csv) | {failures} |",
         f"| reflections, one of each Friedel pair | {n_reflections} |",
         f"| size | {size / 1e9:.2f} GB |",
-        f"| processor time, both runs | {(usage.ru_utime + usage.ru_stime) / 60:.1f} "
+        f"| processor time from the kill to the end | {(usage.ru_utime + usage.ru_stime) / 60:.1f} "
         "min |",
         f"| elapsed, both runs, {options.workers} workers beside other work | "
         f"{wall / 60:.1f} min |",
