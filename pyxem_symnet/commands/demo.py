@@ -65,14 +65,14 @@ class Example:
 @click.option(
     "--size",
     type=click.IntRange(4, 200),
-    default=24,
+    default=32,
     show_default=True,
     help="Points along each side of the scans.",
 )
 @click.option(
     "--grains",
     type=click.IntRange(1, 100),
-    default=8,
+    default=24,
     show_default=True,
     help="Grains of each phase.",
 )
@@ -121,13 +121,13 @@ def demo(
 
 
 def _oxides(size: int, grains: int, seed: int) -> Example:
-    """Return monoclinic zirconia and tetragonal rutile."""
+    """Return monoclinic zirconia and tetragonal anatase."""
     from pyxem_symnet.simulation import example_phases, make_scan
 
     known = example_phases()
-    phases = [known["baddeleyite"], known["rutile"]]
+    phases = [known["baddeleyite"], known["anatase"]]
     scan = make_scan(phases, (size, size), grains=2 * grains, seed=seed)
-    title = "ZrO2 (P2_1/c) and TiO2 (P4_2/mnm), this package's simulation"
+    title = "ZrO2 (P2_1/c) and TiO2 (I4_1/amd), this package's simulation"
     return Example(
         title, "", "crystal_system", scan.signal, scan.space_groups, 2 * grains
     )
