@@ -7,6 +7,7 @@ import glob
 import math
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ def read_labels(folder: str | os.PathLike) -> tuple[Entry, ...]:
     ------
     LabelError
         If there is no such file, it is no list of entries, or an entry
-        lacks something, has something unknown or impossible, or names a
+        lacks something, has something impossible, or names a
         file that doesn't exist.
     """
     import yaml
@@ -214,9 +215,11 @@ def _read_entry(values, number: int, folder: Path) -> Entry:
         known = (*_REQUIRED, *_OPTIONAL)
         unknown = [key for key in values if key not in (*known, *_REMARKS)]
         if unknown:
-            raise ValueError(
-                f"unknown key {str(unknown[0])!r}; the keys are {', '.join(known)}, "
-                f"and for remarks {', '.join(_REMARKS)}."
+            # Somebody else's folder may say more than is of use here
+            warnings.warn(
+                f"{title}: the key {str(unknown[0])!r} is not used. The keys are "
+                f"{', '.join(known)}.",
+                stacklevel=2,
             )
         missing = [key for key in _REQUIRED if key not in values]
         if missing:

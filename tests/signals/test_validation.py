@@ -230,6 +230,12 @@ class TestLabels:
         assert [path.name for path in entry.files] == ["a.tif", "b[1].tif"]
         assert load_entry(entry).signal.data.shape == (2, 32, 48)
 
+    def test_unknown_keys_are_told_and_not_used(self, labelled):
+        described = folders.entry("mine", "a.tif", thickness=40)
+        with pytest.warns(UserWarning, match="'mine': the key 'thickness' is not used"):
+            (entry,) = self.read(labelled, described)
+        assert entry.name == "mine"
+
     def test_name_with_brackets_is_no_glob(self, labelled):
         (entry,) = self.read(labelled, folders.entry("a", "b[1].tif"))
         assert load_entry(entry).signal.data.shape == (1, 32, 48)
@@ -243,7 +249,6 @@ class TestLabels:
             ({"space_group": 231}, "number from 1 to 230, or null, not 231"),
             ({"space_group": 0}, "not 0"),
             ({"space_group": "Pnma"}, "not 'Pnma'"),
-            ({"pixelsize": 1}, "unknown key 'pixelsize'; the keys are name, files"),
             ({"pixel_size": 0}, "pixel_size must be positive"),
             ({"pixel_size": "small"}, "pixel_size must be a number, not 'small'"),
             ({"kind": "powder"}, "kind must be one of pattern, series, rings, amo"),
