@@ -20,8 +20,10 @@ from pyxem_symnet.descriptors.spots import Spots
 #: Beam energies in kV that patterns are simulated for
 BEAM_ENERGIES = (10.0, 3000.0)
 
-#: Numbers of a CPU's cache to work in
-_CACHED = 1 << 17
+#: Products of reflections and patterns made at a time: on a CPU, they should stay
+#: in the cache
+_AT_ONCE = {"cpu": 1 << 17}
+_AT_ONCE_ELSEWHERE = 1 << 26
 
 #: Azimuths at which the beam is precessed when its path is summed
 _PRECESSION_STEPS = 512
@@ -206,17 +208,19 @@ def sample_patterns(
         reflections = Reflections(reflections.g[within], reflections.intensity[within])
         length_squared = length_squared[within]
     reach = _reach(length_squared, ewald_radius, max_excitation_error, angle)
-    pattern, reflection, height = _near_sphere(
+    pattern, reflection, turned = _near_sphere(
         reflections.g, length_squared, rotations, ewald_radius, reach
     )
 
     # Exact from here on, for the few that come near the sphere
-    in_plane = (length_squared[reflection] - height**2).clamp_min(0).sqrt()
-    sphere = ewald_radius - torch.sqrt(ewald_radius**2 - in_plane**2)
+    height = turned[2]
+    in_plane_squared = (length_squared[reflection] - height**2).clamp_min_(0)
+    sphere = ewald_radius - torch.sqrt(ewald_radius**2 - in_plane_squared)
     excitation_error = sphere - height
     if angle == 0:
         near = excitation_error.abs() < max_excitation_error
     else:
+        in_plane = in_plane_squared.sqrt()
         top, tilt = ewald_radius * math.cos(angle), ewald_radius * math.sin(angle)
         upper = top - torch.sqrt(ewald_radius**2 - (in_plane + tilt) ** 2)
         lower = top - torch.sqrt(ewald_radius**2 - (in_plane - tilt) ** 2)
@@ -225,16 +229,17 @@ def sample_patterns(
         )
     near = near.nonzero().squeeze(-1)
     pattern, reflection = pattern[near], reflection[near]
-    excitation_error, in_plane = excitation_error[near], in_plane[near]
+    excitation_error = excitation_error[near]
     if angle == 0:
         shape = model(excitation_error, width)
     elif approximate_precession:
-        shape = _lorentzian_precession(excitation_error, width, in_plane, angle)
+        shape = _lorentzian_precession(excitation_error, width, in_plane[near], angle)
     else:
-        shape = _summed_precession(excitation_error, width, in_plane, angle, model)
+        shape = _summed_precession(
+            excitation_error, width, in_plane[near], angle, model
+        )
     intensity = shape * reflections.intensity[reflection]
-    g = reflections.g[reflection].unsqueeze(1)
-    position = (rotations[:, :2][pattern] * g).sum(-1)
+    position = torch.stack([turned[0][near], turned[1][near]], -1)
     spots = pad_spots(pattern, position, intensity, len(rotations))
     return spots if max_spots is None else spots.strongest(max_spots)
 
@@ -268,34 +273,35 @@ def _near_sphere(
     rotations: Tensor,
     ewald_radius: float,
     reach: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return patterns, the reflections near in each, and their heights."""
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Return patterns, the reflections near in each, and their x, y and z."""
     half = len(g) // 2
-    # The heights of g and -g differ in sign: half the products if g is paired
+    # The positions of g and -g differ in sign: half the products if g is paired
     paired = len(g) == 2 * half and torch.equal(g[:half], -g[half:])
     if paired:
         g, length_squared, reach = g[:half], length_squared[:half], reach[:half]
     # The paraboloid lies above the plane z = 0
     reach = reach + length_squared / (2 * ewald_radius)
-    lifted = g.T.contiguous()
-    # On a CPU, few patterns at a time: their heights should stay in the cache
-    at_once = len(rotations)
-    if g.device.type == "cpu":
-        at_once = max(1, _CACHED // max(len(g), 1))
-    patterns, nearby, heights = [], [], []
+    columns = g.T.contiguous()
+    n_reflections = max(len(g), 1)
+    at_once = max(1, _AT_ONCE.get(g.device.type, _AT_ONCE_ELSEWHERE) // n_reflections)
+    patterns, nearby, turned = [], [], []
     for first in range(0, len(rotations), at_once):
-        height = rotations[first : first + at_once, 2] @ lifted
-        place = _flat_nonzero_below(height.abs(), reach)
-        heights.append(height.flatten()[place])
-        patterns.append(place // max(len(g), 1) + first)
-        nearby.append(place % max(len(g), 1))
+        part = rotations[first : first + at_once]
+        z = part[:, 2] @ columns
+        place = _flat_nonzero_below(z.abs(), reach)
+        # Whole products again: faster than picking the rows and columns first
+        x, y = part[:, 0] @ columns, part[:, 1] @ columns
+        turned.append([along.flatten()[place] for along in (x, y, z)])
+        patterns.append(place // n_reflections + first)
+        nearby.append(place % n_reflections)
     pattern, reflection = torch.cat(patterns), torch.cat(nearby)
-    height = torch.cat(heights)
+    turned = [torch.cat(parts) for parts in zip(*turned, strict=True)]
     if paired:
         pattern = pattern.repeat_interleave(2)
         reflection = torch.stack([reflection, reflection + half], -1).flatten()
-        height = torch.stack([height, -height], -1).flatten()
-    return pattern, reflection, height
+        turned = [torch.stack([part, -part], -1).flatten() for part in turned]
+    return pattern, reflection, turned
 
 
 def _flat_nonzero_below(values: Tensor, limit: Tensor) -> Tensor:
