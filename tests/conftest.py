@@ -2,6 +2,15 @@
 """Settings for the whole test session, made before any test is imported."""
 
 import os
+from pathlib import Path
+
+# numba's cache is not made for processes that fill it at the same time: vectorised
+# functions of orix then load as broken machine code. One cache for each process.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    _CACHE = Path(__file__).parents[1] / ".pytest_cache" / "numba"
+    os.environ.setdefault(
+        "NUMBA_CACHE_DIR", str(_CACHE / os.environ["PYTEST_XDIST_WORKER"])
+    )
 
 # One thread a process: the tests run in several, and a library that takes every
 # core in each of them makes all of them slower. Read when a library is loaded.
