@@ -290,7 +290,7 @@ class TestDemo:
 
         folder, _, result = demo
         truth = _oxides(6, 2, 0).space_groups
-        assert set(np.unique(truth)) == {14, 136}
+        assert set(np.unique(truth)) == {14, 141}
         codes = hs.load(folder / "symmetry.zspy").to_map("space_group").data
         share = 100 * (codes == truth).mean()
         printed = re.search(r"space group +([\d.]+) %", result.output)

@@ -568,11 +568,16 @@ def test_progress_is_shown_if_asked(signal, model, capsys):
     assert "classify_space_group" in capsys.readouterr().err
 
 
-def test_keyboard_interrupt_stops_the_map(model, monkeypatch):
+def test_keyboard_interrupt_stops_the_map(model, monkeypatch, request):
     from pyxem_symnet.inference import ModelReference, get_model
 
     network = get_model(ModelReference.find(model)[0], torch.device("cpu"))
     prepare, calls = network.prepare, []
+    # A process that a shell started in the background ignores the signal
+    before = signal_module.signal(
+        signal_module.SIGINT, signal_module.default_int_handler
+    )
+    request.addfinalizer(lambda: signal_module.signal(signal_module.SIGINT, before))
 
     def interrupted(*args):
         calls.append(1)
