@@ -52,3 +52,24 @@ def write_table(path, crystals) -> None:
         ]
     )
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, row_group_size=4)
+
+
+def write_cif(path, crystal, cell) -> None:
+    """Write a crystal as a CIF file that lists all atoms of its cell."""
+    lines = ["data_test"]
+    lengths = zip(("a", "b", "c"), cell[:3], strict=True)
+    lines += [f"_cell_length_{name} {value}" for name, value in lengths]
+    angles = zip(("alpha", "beta", "gamma"), cell[3:], strict=True)
+    lines += [f"_cell_angle_{name} {value}" for name, value in angles]
+    lines += ["loop_", "_space_group_symop_operation_xyz", "'x, y, z'"]
+    lines += ["loop_", "_atom_site_label", "_atom_site_type_symbol"]
+    lines += [f"_atom_site_fract_{axis}" for axis in "xyz"]
+    lines += ["_atom_site_occupancy"]
+    symbols = {40: "Zr", 30: "Zn", 22: "Ti", 8: "O"}
+    for index, (number, position) in enumerate(
+        zip(crystal.numbers, crystal.positions, strict=True)
+    ):
+        symbol = symbols[int(number)]
+        x, y, z = position
+        lines.append(f"{symbol}{index} {symbol} {x:.6f} {y:.6f} {z:.6f} 1.0")
+    path.write_text("\n".join(lines) + "\n")

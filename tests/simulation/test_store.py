@@ -12,8 +12,9 @@ import pytest
 from pyxem_symnet.simulation.packed import PackedReflections
 from pyxem_symnet.simulation.reflections import compute_reflections
 from pyxem_symnet.simulation.store import StoreError, StoreSettings, write_store
-from pyxem_symnet.simulation.structures import read_table
-from tests.simulation.tables import make_crystals, write_table
+from pyxem_symnet.simulation.structures import from_phase, read_table
+from tests.simulation.crystals import CELLS, make_phase
+from tests.simulation.tables import make_crystals, write_cif, write_table
 
 SETTINGS = StoreSettings(reciprocal_radius=0.8, crystals_per_part=4)
 
@@ -119,6 +120,22 @@ def test_failures_are_listed_with_their_reason(table, tmp_path):
     packed = PackedReflections.from_store(tmp_path / "s")
     assert len(packed) == 20
     assert name not in packed.material_id
+
+
+def test_folder_of_cifs(tmp_path):
+    folder = tmp_path / "cifs"
+    folder.mkdir()
+    for system in ("monoclinic", "hexagonal"):
+        crystal = from_phase(make_phase(system))
+        write_cif(folder / f"{system}.cif", crystal, CELLS[system][0])
+    (folder / "broken.cif").write_text("data_x\n_cell_length_a banana\n")
+    summary = write_store(folder, tmp_path / "s", SETTINGS)
+    assert summary == {"crystals": 3, "failures": 1}
+    listed = (tmp_path / "s" / "failures.csv").read_text()
+    assert "broken,broken.cif cannot be read as CIF" in listed
+    packed = PackedReflections.from_store(tmp_path / "s")
+    assert packed.material_id.tolist() == ["hexagonal", "monoclinic"]
+    assert packed.space_group.tolist() == [186, 14]
 
 
 def test_other_settings_are_refused(table, store):

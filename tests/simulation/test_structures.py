@@ -20,7 +20,7 @@ from pyxem_symnet.simulation.structures import (
     read_table_rows,
 )
 from tests.simulation.crystals import CELLS, make_phase
-from tests.simulation.tables import make_crystals, write_table
+from tests.simulation.tables import make_crystals, write_cif, write_table
 
 
 @pytest.mark.parametrize("system", CELLS)
@@ -52,23 +52,7 @@ def test_cif_is_the_phase(system, tmp_path):
     phase = make_phase(system)
     crystal = from_phase(phase)
     path = tmp_path / f"{system}.cif"
-    lines = ["data_test"]
-    lengths = zip(("a", "b", "c"), CELLS[system][0][:3], strict=True)
-    lines += [f"_cell_length_{name} {value}" for name, value in lengths]
-    angles = zip(("alpha", "beta", "gamma"), CELLS[system][0][3:], strict=True)
-    lines += [f"_cell_angle_{name} {value}" for name, value in angles]
-    lines += ["loop_", "_space_group_symop_operation_xyz", "'x, y, z'"]
-    lines += ["loop_", "_atom_site_label", "_atom_site_type_symbol"]
-    lines += [f"_atom_site_fract_{axis}" for axis in "xyz"]
-    lines += ["_atom_site_occupancy"]
-    symbols = {"Zr": 40, "Zn": 30, "Ti": 22, "O": 8}
-    for index, (number, position) in enumerate(
-        zip(crystal.numbers, crystal.positions, strict=True)
-    ):
-        symbol = next(name for name, z in symbols.items() if z == number)
-        x, y, z = position
-        lines.append(f"{symbol}{index} {symbol} {x:.6f} {y:.6f} {z:.6f} 1.0")
-    path.write_text("\n".join(lines) + "\n")
+    write_cif(path, crystal, CELLS[system][0])
     read = read_cif(path)
     assert read.material_id == system
     assert read.space_group == crystal.space_group
