@@ -4,7 +4,8 @@
     python benchmarks/accuracy.py STRUCTURES [--model NAME] [--limit N]
 
 STRUCTURES is the structure table or a reflection store made of it. Writes
-`accuracy.md`, `accuracy.json` and `accuracy_views.png` beside this file.
+`accuracy.md` and `accuracy.json` beside this file, and
+`docs/_static/accuracy_views.png`.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pyxem_symnet.symmetry import LEVELS
 from pyxem_symnet.training.finish import Measurement, measure, measurements
 
 HERE = Path(__file__).parent
+PICTURES = HERE.parent / "docs" / "_static"
 ORIENTATIONS = (
     ("random", 1),
     ("random", 4),
@@ -58,15 +60,19 @@ def write_markdown(results, model, limit) -> None:
         "# Accuracy of the shipped model",
         "",
         f"`{results[0]['model']}`, trained {record['date']}; written by",
-        "`python benchmarks/accuracy.py STRUCTURES`. Percent of crystals, all of the",
-        f"{len(set(model.classes) - {0})} space groups the model knows as answers,",
-        "none of them trained on: "
-        + ", ".join(
-            f"{n} of the split `{split}` ({n_agreeing[split]} of them with the same "
-            "space group at both tolerances)"
+        "`python benchmarks/accuracy.py STRUCTURES`.",
+        "",
+        "<!-- figures -->",
+        "",
+        "Percent of crystals that were not trained on, with all of the",
+        f"{len(set(model.classes) - {0})} space groups that the model knows as",
+        f"answers. At most {limit} crystals of a split, chosen by name:",
+        "",
+        *(
+            f"- {n} of the split `{split}`, of which {n_agreeing[split]} have the same "
+            "space group at both tolerances"
             for split, n in n_crystals.items()
-        )
-        + f". At most {limit} crystals of a split, chosen by name.",
+        ),
         "",
         "Protocols: `random` orientations, `zone` axes of low index in random order",
         "with a small mistilt, `axes`: along a, b and c of the conventional cell.",
@@ -92,7 +98,9 @@ def write_markdown(results, model, limit) -> None:
         "",
         *table(results, "agreeing"),
         "",
-        "![Accuracy over number of views](accuracy_views.png)",
+        "<!-- picture -->",
+        "",
+        "![Accuracy over number of views](../docs/_static/accuracy_views.png)",
     ]
     (HERE / "accuracy.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -127,7 +135,7 @@ def plot_views(results) -> None:
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("First answer right (%)")
     panels[0].legend(fontsize=7)
-    figure.savefig(HERE / "accuracy_views.png", dpi=120)
+    figure.savefig(PICTURES / "accuracy_views.png", dpi=120)
 
 
 def main() -> None:
