@@ -101,8 +101,7 @@ def main() -> None:
         f"| reflections, one of each Friedel pair | {n_reflections} |",
         f"| size | {size / 1e9:.2f} GB |",
         f"| processor time from the kill to the end | {spent / 60:.1f} min |",
-        f"| elapsed, both runs, {options.workers} workers beside other work | "
-        f"{wall / 60:.1f} min |",
+        f"| elapsed, both runs, {options.workers} workers | {wall / 60:.1f} min |",
         "| every byte as in a store made without interruption | "
         f"{'yes' if same else 'NO'} |",
     ]
