@@ -261,6 +261,30 @@ def _space_group(candidate) -> int:
     return int(number)
 
 
+def map_axes(signal, what: str) -> tuple:
+    """Return the navigation axes of a signal that is to become a map.
+
+    Parameters
+    ----------
+    signal
+        Signal.
+    what
+        What it is to become, for the message.
+
+    Raises
+    ------
+    ValueError
+        If there are more than two.
+    """
+    axes = signal.axes_manager.navigation_axes
+    if len(axes) > 2:
+        raise ValueError(
+            f"{what} has two axes at most, but the signal has {len(axes)} navigation "
+            "axes. Take slices with `sym.inav[..., 0]`."
+        )
+    return axes
+
+
 def _mask(mask, shape: tuple[int, ...], name: str, axes: str) -> np.ndarray | None:
     if mask is None:
         return None

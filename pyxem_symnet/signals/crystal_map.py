@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyxem_symnet.signals import levels
+from pyxem_symnet.signals import checks, levels
 from pyxem_symnet.symmetry import LEVELS, space_group
 
 if TYPE_CHECKING:
@@ -32,12 +32,7 @@ def crystal_map(signal, threshold: float, level: str, n_ranked: int) -> CrystalM
     from orix.crystal_map import CrystalMap
     from orix.quaternion import Rotation
 
-    axes = signal.axes_manager.navigation_axes
-    if len(axes) > 2:
-        raise ValueError(
-            f"A crystal map has two axes at most, but the signal has {len(axes)} "
-            "navigation axes. Take slices with `sym.inav[..., 0]`."
-        )
+    axes = checks.map_axes(signal, "A crystal map")
     groups = signal.space_groups
     data = np.asarray(signal.data).reshape(-1, len(groups))
     indexed = levels.codes(data, groups, level, threshold) > 0

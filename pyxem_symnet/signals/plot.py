@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyxem_symnet.signals import levels
+from pyxem_symnet.signals import checks, levels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,12 +67,7 @@ def plot_map(signal, level: str, threshold: float, ax=None) -> Figure:
     ValueError
         If there are more than two navigation axes.
     """
-    axes = signal.axes_manager.navigation_axes
-    if len(axes) > 2:
-        raise ValueError(
-            f"A map has two axes at most, but the signal has {len(axes)} navigation "
-            "axes. Take slices with `sym.inav[..., 0]`."
-        )
+    axes = checks.map_axes(signal, "A map")
     data = np.asarray(signal.data)
     groups = signal.space_groups
     codes = np.atleast_2d(levels.codes(data, groups, level, threshold))
