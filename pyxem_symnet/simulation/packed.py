@@ -14,6 +14,10 @@ from pyxem_symnet.simulation.sampler import Reflections
 from pyxem_symnet.simulation.store import LABELS, StoreError, read_manifest
 
 
+class NoCrystalsError(StoreError):
+    """A store or table holds none of the crystals asked for."""
+
+
 @dataclasses.dataclass(frozen=True)
 class PackedReflections:
     """Reflections of many crystals in a few flat arrays.
@@ -104,7 +108,8 @@ class PackedReflections:
         Raises
         ------
         StoreError
-            If the folder holds no store or an unfinished one.
+            If the folder holds no store or an unfinished one, or, as a
+            NoCrystalsError, none of the crystals to keep.
         """
         import pyarrow.parquet as pq
 
@@ -129,7 +134,7 @@ class PackedReflections:
             if table.num_rows:
                 pieces.append(_columns(table))
         if not pieces:
-            raise StoreError(f"{path} holds none of the crystals asked for.")
+            raise NoCrystalsError(f"{path} holds none of the crystals asked for.")
         return cls._join(pieces, manifest["settings"])
 
     @classmethod

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from pyxem_symnet.simulation.packed import PackedReflections
+from pyxem_symnet.simulation.packed import NoCrystalsError, PackedReflections
 from pyxem_symnet.simulation.protocols import PROTOCOLS
 from pyxem_symnet.simulation.store import StoreSettings, compute_row
 from pyxem_symnet.simulation.structures import Crystal, StructureError, read_table
@@ -83,8 +83,10 @@ def load_crystals(
 
     Raises
     ------
+    NoCrystalsError
+        If no crystal is left.
     StructureError
-        If no crystal is left, or one cannot be computed.
+        If the reflections of one cannot be computed.
     """
 
     def select(names: Sequence[str], types: Sequence[str]) -> np.ndarray:
@@ -105,7 +107,7 @@ def load_crystals(
         if split in ("all", split_of(crystal.material_id, crystal.structure_type))
     ]
     if not chosen:
-        raise StructureError(f"{source.name} holds no crystal of the split {split!r}.")
+        raise NoCrystalsError(f"{source.name} holds no crystal of the split {split!r}.")
     kept = _limited([crystal.material_id for crystal in chosen], limit, seed)
     return _compute([chosen[index] for index in kept])
 

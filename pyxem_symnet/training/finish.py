@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from torch import nn
 
 from pyxem_symnet.models import load_checkpoint, save_checkpoint
+from pyxem_symnet.simulation.packed import NoCrystalsError
 from pyxem_symnet.simulation.protocols import PROTOCOLS
 from pyxem_symnet.training.calibrate import fit_calibration
 from pyxem_symnet.training.evaluate import load_crystals, predict, report
@@ -64,6 +66,8 @@ def measure(
 ) -> list[dict]:
     """Return the figures of a model, one mapping a measurement.
 
+    Measurements on splits without a crystal are left out.
+
     Parameters
     ----------
     model
@@ -83,12 +87,15 @@ def measure(
     progress
         Called with a line after each measurement.
     """
-    crystals = {
-        split: load_crystals(source, split, limit, seed)
-        for split in {item.split for item in what}
-    }
+    crystals = {}
+    for split in {item.split for item in what}:
+        # A small table may have no crystal in one of the splits
+        with suppress(NoCrystalsError):
+            crystals[split] = load_crystals(source, split, limit, seed)
     results = []
     for item in what:
+        if item.split not in crystals:
+            continue
         predictions, n_outside = predict(
             model,
             crystals[item.split],
@@ -156,13 +163,17 @@ def finish(
     """
     report_line = progress or (lambda line: None)
     model = load_checkpoint(trained)
-    validation = load_crystals(store, "validation", limit)
-    model.calibration = fit_calibration(
-        model,
-        validation,
-        n_workers=n_workers,
-        progress=lambda done, total: report_line(f"calibration {done} of {total}"),
-    )
+    try:
+        validation = load_crystals(store, "validation", limit)
+    except NoCrystalsError:
+        report_line("not calibrated: no crystal is in the validation split")
+    else:
+        model.calibration = fit_calibration(
+            model,
+            validation,
+            n_workers=n_workers,
+            progress=lambda done, total: report_line(f"calibration {done} of {total}"),
+        )
     figures = measure(
         model,
         store,

@@ -109,12 +109,7 @@ def test_command_says_what_is_wrong(model, tmp_path):
     assert "bad.parquet is not a Parquet file" in result.output
 
 
-def test_finish_calibrates_and_records(store, model, tmp_path, monkeypatch):
-    from pyxem_symnet.training import finish as module
-
-    # Too few structure types here for any to be held out
-    what = [module.Measurement("random", 1, n, "test") for n in ("clean", "noisy")]
-    monkeypatch.setattr(module, "measurements", lambda: what)
+def test_finish_calibrates_and_records(store, model, tmp_path):
     save_checkpoint(tmp_path / "trained.safetensors", model)
     figures = finish(
         tmp_path / "trained.safetensors",
@@ -127,6 +122,8 @@ def test_finish_calibrates_and_records(store, model, tmp_path, monkeypatch):
     assert shipped.record["figures"] == json.loads(json.dumps(figures))
     assert shipped.calibration.views == (1, 2, 4, 8, 16, 32)
     assert {item["noise"] for item in figures} == {"clean", "noisy"}
+    # Too few structure types here for any to be held out
+    assert {item["split"] for item in figures} == {"test"}
 
 
 def test_command_says_which_extra_is_missing(table, model, tmp_path, monkeypatch):
