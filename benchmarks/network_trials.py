@@ -135,6 +135,8 @@ def main() -> None:
     lines = [
         "# What was tried with the view-set network",
         "",
+        "<!-- figures -->",
+        "",
         f"Each variant after {len(training[1])} samples seen once (the protocols of",
         f"`msdn-any`), asked about {len(validation[1])} samples of validation",
         "crystals (16 random views). One run each: differences of a point are chance.",
