@@ -23,17 +23,16 @@ def model():
     return ViewSetMSDN([0, 2, 14, 62, 136, 167, 221], **TINY).eval()
 
 
-def test_table_and_store_give_the_same(table, store, model):
-    options = {"protocol": "zone", "views": 3, "noise": "noisy", "seed": 5}
+def test_table_and_store_hold_the_same_reflections(table, store):
     # The store holds reflections to 1.0 1/Å, the table's are to 1.3
     from_table = load_crystals(table, "all")
     from_store = load_crystals(store, "all")
     assert from_table.material_id.tolist() == from_store.material_id.tolist()
-    within = np.linalg.norm(from_table[3].g, axis=1) <= 1.0
-    assert within.sum() == len(from_store[3].g)
-    logits, n_views = compute_logits(model, from_table, **options)
-    assert logits.shape == (56, 7)
-    assert n_views.max() == 3
+    for index in range(0, 56, 8):
+        computed, stored = from_table[index], from_store[index]
+        within = torch.linalg.vector_norm(computed.g, dim=1) <= 1.0
+        torch.testing.assert_close(computed.g[within], stored.g)
+        torch.testing.assert_close(computed.intensity[within], stored.intensity)
 
 
 @pytest.mark.parametrize("noise", ["clean", "noisy"])
