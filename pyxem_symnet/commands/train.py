@@ -31,12 +31,17 @@ _RECORD = {
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for checkpoints, logs and the model. Resumed if begun.",
 )
+@click.option(
+    "--start-from",
+    metavar="MODEL",
+    help="Shipped model or checkpoint whose weights to begin with.",
+)
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--summary", default="", help="A sentence for the model card.")
 @click.option("--data", default="", help="Where the crystals are from, for the card.")
 @click.option("--limits", default="", help="Known limits, for the card.")
-def train(config, store, out, workers, threads, summary, data, limits):
+def train(config, store, out, start_from, workers, threads, summary, data, limits):
     """Train, calibrate and measure the model of CONFIG.
 
     CONFIG is a YAML file or the name of a shipped model. A training that was
@@ -54,7 +59,13 @@ def train(config, store, out, workers, threads, summary, data, limits):
     torch.set_num_threads(threads)
     with user_errors():
         settings = read_config(config)
-        trained = run_training(settings, store, out / "trained", n_workers=workers)
+        trained = run_training(
+            settings,
+            store,
+            out / "trained",
+            start_from=start_from,
+            n_workers=workers,
+        )
     record = _RECORD | {
         "summary": summary or f"{settings.name}, trained from its configuration.",
         "data": data or "Not described.",

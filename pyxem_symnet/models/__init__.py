@@ -6,6 +6,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "axes": ["AxesMSDN"],
         "calibration": ["TemperatureTable"],
         "card": ["model_card"],
         "checkpoint": ["load_checkpoint", "save_checkpoint"],

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import pyxem_symnet
+from pyxem_symnet.models.axes import AxesMSDN
 from pyxem_symnet.models.calibration import TemperatureTable
 from pyxem_symnet.models.header import (
     FORMAT,
@@ -33,6 +34,7 @@ from pyxem_symnet.models.msdn import MSDN
 from pyxem_symnet.models.viewset import ViewSetMSDN
 
 ARCHITECTURES: dict[str, type[nn.Module]] = {
+    "AxesMSDN": AxesMSDN,
     "MSDN": MSDN,
     "ViewSetMSDN": ViewSetMSDN,
 }

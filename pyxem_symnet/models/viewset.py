@@ -16,7 +16,7 @@ from pyxem_symnet.descriptors.radial import RadialProfile
 from pyxem_symnet.descriptors.render import SpotRenderer
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models.calibration import TemperatureTable
-from pyxem_symnet.models.densenet import DenseNet
+from pyxem_symnet.models.readout import Readout, merge_settings
 
 # Sized for training on a few CPU cores
 NETWORK = {
@@ -53,36 +53,6 @@ NETWORK = {
     "power": 0.5,
     "most_views": 32,
 }
-
-
-class Readout(nn.Module):
-    """DenseNet whose coarse feature map is flattened into a vector.
-
-    Unlike a global mean, the flattened map keeps where along the axes
-    something was seen, which here is a length or an angle.
-
-    Parameters
-    ----------
-    dimensions, in_channels, network
-        Of the :class:`~pyxem_symnet.models.densenet.DenseNet`.
-    grid
-        Points along each axis of the map that is flattened.
-    width
-        Length of the vector.
-    """
-
-    def __init__(
-        self, dimensions: int, in_channels: int, network: dict, grid: int, width: int
-    ):
-        super().__init__()
-        self.trunk = DenseNet(dimensions, in_channels, **network)
-        pool = nn.AdaptiveAvgPool1d if dimensions == 1 else nn.AdaptiveAvgPool2d
-        self.pool = pool(grid)
-        self.project = nn.Linear(self.trunk.out_channels * grid**dimensions, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return vectors of shape (patterns, width)."""
-        return self.project(self.pool(self.trunk(x)).flatten(1))
 
 
 class ViewSetMSDN(nn.Module):
@@ -131,6 +101,9 @@ class ViewSetMSDN(nn.Module):
         If no stream is left or a network setting is unknown.
     """
 
+    #: Views may come in any number and order
+    ordered_views = None
+
     def __init__(
         self,
         classes: Sequence[int],
@@ -142,7 +115,7 @@ class ViewSetMSDN(nn.Module):
     ):
         super().__init__()
         self.classes = tuple(int(number) for number in classes)
-        network = _merge(NETWORK, network or {})
+        network = merge_settings(NETWORK, network or {})
         self.power = network["power"]
         self.most_views = network["most_views"]
         self.calibration = TemperatureTable()
@@ -322,18 +295,3 @@ class ViewSetMSDN(nn.Module):
         """
         logits = self(features).float()
         return (logits / self.calibration(features["n_views"])).softmax(-1)
-
-
-def _merge(defaults: dict, changes: dict) -> dict:
-    """Return nested defaults with changes; unknown names are errors."""
-    unknown = set(changes) - set(defaults)
-    if unknown:
-        raise ValueError(
-            f"Unknown network settings {sorted(unknown)}; known are {sorted(defaults)}."
-        )
-    merged = copy.deepcopy(defaults)
-    for name, value in changes.items():
-        nested = isinstance(merged[name], dict)
-        # DenseNet checks its own keywords, some of which have no default here
-        merged[name] = merged[name] | value if nested else value
-    return merged

@@ -39,7 +39,7 @@ class Measurement:
     split: str
 
 
-#: Orientation protocols and numbers of views on every model card
+#: Orientation protocols and numbers of views on the card of a model for any views
 CARD = (("random", 1), ("random", 16), ("zone", 3))
 
 
@@ -163,6 +163,7 @@ def finish(
     """
     report_line = progress or (lambda line: None)
     model = load_checkpoint(trained)
+    axes = model.ordered_views
     try:
         validation = load_crystals(store, "validation", limit)
     except NoCrystalsError:
@@ -171,13 +172,14 @@ def finish(
         model.calibration = fit_calibration(
             model,
             validation,
+            **({} if axes is None else {"protocols": ["axes"], "views": [axes]}),
             n_workers=n_workers,
             progress=lambda done, total: report_line(f"calibration {done} of {total}"),
         )
     figures = measure(
         model,
         store,
-        measurements(),
+        measurements(CARD if axes is None else [("axes", axes)]),
         name=Path(out).stem,
         limit=limit,
         n_workers=n_workers,

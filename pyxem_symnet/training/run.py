@@ -21,13 +21,15 @@ from lightning.pytorch.callbacks import (
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger
+from torch import nn
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, Subset
 
-from pyxem_symnet.models import save_checkpoint
+from pyxem_symnet.models import load_checkpoint, read_header, save_checkpoint
 from pyxem_symnet.models.checkpoint import ARCHITECTURES
+from pyxem_symnet.models.registry import model_path
 from pyxem_symnet.simulation.packed import PackedReflections
-from pyxem_symnet.training.config import TrainingConfig
+from pyxem_symnet.training.config import ConfigError, TrainingConfig
 from pyxem_symnet.training.data import TrainingBatches
 from pyxem_symnet.training.module import SymmetryModule
 from pyxem_symnet.training.splits import select_split
@@ -35,8 +37,8 @@ from pyxem_symnet.training.splits import select_split
 #: Batches over which the statistics of batch normalisation are measured
 _SETTLING_BATCHES = 200
 
-#: Views of a crystal in the validations during a training
-_VALIDATION_VIEWS = (16, 16)
+#: Views of a crystal in the validations during a training, if trained with
+_VALIDATION_VIEWS = 16
 
 
 def train(
@@ -44,6 +46,7 @@ def train(
     store: str | Path,
     out: str | Path,
     *,
+    start_from: str | Path | None = None,
     n_workers: int = 1,
     show_progressbar: bool = True,
 ) -> Path:
@@ -58,6 +61,10 @@ def train(
     out
         Folder for checkpoints, logs and the trained model. A training
         that was begun there is resumed.
+    start_from
+        Shipped model or checkpoint whose weights to begin with, of the
+        same architecture, settings and classes. Drawn by the seed if not
+        given.
     n_workers
         Number of processes that draw samples.
     show_progressbar
@@ -67,6 +74,11 @@ def train(
     -------
     path
         The trained model, not yet calibrated.
+
+    Raises
+    ------
+    ConfigError
+        If the model to start from is another one.
     """
     out = Path(out)
     crystals = {
@@ -78,6 +90,7 @@ def train(
     classes = choose_classes(crystals["train"].space_group, config)
     torch.manual_seed(config.seed)
     model = ARCHITECTURES[config.architecture](classes, **config.model)
+    origin = None if start_from is None else _start(model, start_from)
     data = _Batches(crystals, classes, model.accumulate, config, n_workers)
     trainer, last = make_trainer(config, out, show_progressbar)
     trainer.fit(
@@ -93,10 +106,30 @@ def train(
         "training": dataclasses.asdict(config),
         "n_training_crystals": len(crystals["train"]),
         "store": crystals["train"].settings,
+        "started_from": origin,
         "seed": config.seed,
     }
     save_checkpoint(path, model, record)
     return path
+
+
+def _start(model: nn.Module, start_from: str | Path) -> dict:
+    """Give a model the weights of another, and return what is known of that."""
+    path = model_path(start_from)
+    other = load_checkpoint(path)
+    same = (
+        type(other) is type(model)
+        and other.classes == model.classes
+        and other.settings == model.settings
+    )
+    if not same:
+        raise ConfigError(
+            f"The training can't start from {path.name}: its architecture, settings "
+            "or classes differ from the configuration's."
+        )
+    model.load_state_dict(other.state_dict())
+    record = {key: other.record.get(key) for key in ("date", "training", "store")}
+    return {"sha256": read_header(path).sha256, **record}
 
 
 def choose_classes(space_groups: np.ndarray, config: TrainingConfig) -> list[int]:
@@ -156,6 +189,7 @@ class _Batches(lightning.LightningDataModule):
         super().__init__()
         self.training = TrainingBatches(crystals["train"], classes, accumulate, config)
         n_batches = -(-config.validation_crystals // config.batch_size)
+        n_views = min(max(_VALIDATION_VIEWS, config.views[0]), config.views[1])
         self.validation = TrainingBatches(
             crystals["validation"],
             classes,
@@ -163,7 +197,7 @@ class _Batches(lightning.LightningDataModule):
             dataclasses.replace(
                 config,
                 steps=n_batches,
-                views=_VALIDATION_VIEWS,
+                views=(n_views, n_views),
                 no_crystal=0.0,
                 seed=config.seed + 1,
             ),

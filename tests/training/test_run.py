@@ -48,6 +48,33 @@ def test_resumed_training_gives_the_same_weights(store, config, tmp_path, monkey
     assert any(not torch.equal(initial[name], expected[name]) for name in initial)
 
 
+def test_training_starts_from_the_weights_of_another(
+    store, config, tmp_path, monkeypatch
+):
+    options = {"n_workers": 0, "show_progressbar": False}
+    first = run.train(config, store, tmp_path / "first", **options)
+    seen = []
+
+    class Seen(BaseException):
+        pass
+
+    def look(self, batch):
+        seen.append({k: v.clone() for k, v in self.model.state_dict().items()})
+        raise Seen
+
+    monkeypatch.setattr(SymmetryModule, "training_step", look)
+    with pytest.raises(Seen):
+        run.train(config, store, tmp_path / "second", start_from=first, **options)
+    expected = weights(first)
+    for name, value in seen[0].items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0, msg=name)
+    wider = dataclasses.replace(
+        config, model=config.model | {"radial": {"n_bins": 128}}
+    )
+    with pytest.raises(ConfigError, match="can't start from tiny.safetensors"):
+        run.train(wider, store, tmp_path / "third", start_from=first, **options)
+
+
 def test_batch_norms_are_settled_on_the_averaged_weights(
     store, config, tmp_path, monkeypatch
 ):

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MSDN for the three patterns along a, b and c, in this order."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pyxem_symnet.descriptors.finder import SpotFinder
+from pyxem_symnet.descriptors.geometry import PatternGeometry
+from pyxem_symnet.descriptors.radial import RadialProfile
+from pyxem_symnet.descriptors.render import SpotRenderer
+from pyxem_symnet.descriptors.spots import Spots
+from pyxem_symnet.models.calibration import TemperatureTable
+from pyxem_symnet.models.readout import Readout, merge_settings
+
+#: Patterns of a crystal
+N_AXES = 3
+
+#: Rows of the drawn half-plane beyond the line through the direct beam
+_ROWS_BEYOND = 2
+
+# Sized for training on a few CPU cores
+NETWORK = {
+    "image": {
+        "stem_channels": 40,
+        "stem_kernel": 8,
+        "stem_stride": 4,
+        "blocks": [3, 6, 6],
+        "growth": [32, 32, 32],
+        "bottleneck": 64,
+        "norm": "batch",
+    },
+    "radial": {
+        "stem_channels": 32,
+        "stem_kernel": 7,
+        "stem_stride": 2,
+        "blocks": [2, 3, 4, 4],
+        "growth": [16, 24, 32, 48],
+        "bottleneck": 48,
+        "kernel_size": 5,
+        "norm": "batch",
+    },
+    "grid": {"image": 3, "radial": 8},
+    "width": 192,
+    "hidden": 512,
+    "dropout": 0.1,
+}
+
+
+class AxesMSDN(nn.Module):
+    """Network that reads the patterns along a, b and c of one crystal.
+
+    As in the paper's network one trunk is shared by three streams. What
+    differs: patterns are drawn from spots, and only half of each, since
+    Friedel's law makes the other half the same (the mean of both is
+    drawn); batch normalisation; the streams' features are joined before
+    the decision, not their logits summed, so that lengths seen along one
+    axis can be compared with those along another; and a further stream
+    reads the three radial profiles, which are sharper than the pixels of
+    an image.
+
+    Parameters
+    ----------
+    classes
+        Space-group numbers in the order of the logits.
+    finder
+        Settings of the
+        :class:`~pyxem_symnet.descriptors.finder.SpotFinder`.
+    image
+        Settings of the
+        :class:`~pyxem_symnet.descriptors.render.SpotRenderer`.
+    radial
+        Settings of the
+        :class:`~pyxem_symnet.descriptors.radial.RadialProfile`.
+    network
+        What differs from the default :data:`NETWORK`: settings of the
+        DenseNets ("image", "radial"), points kept of each of their maps
+        ("grid"), length of each stream's vector ("width"), units of the
+        joining network ("hidden") and its dropout.
+    """
+
+    #: Number of views, in an order that means something: they are not pooled
+    ordered_views = N_AXES
+
+    def __init__(
+        self,
+        classes: Sequence[int],
+        finder: dict | None = None,
+        image: dict | None = None,
+        radial: dict | None = None,
+        network: dict | None = None,
+    ):
+        super().__init__()
+        self.classes = tuple(int(number) for number in classes)
+        network = merge_settings(NETWORK, network or {})
+        self.calibration = TemperatureTable()
+        self.finder = SpotFinder(**(finder or {}))
+        image = {"size": 96, "radius": 1.04, "sigma_px": 0.7} | (image or {})
+        self.image = SpotRenderer(**image)
+        self.radial = RadialProfile(**(radial or {}))
+        grid, width = network["grid"], network["width"]
+        self.streams = nn.ModuleDict(
+            {
+                "image": Readout(2, 1, network["image"], grid["image"], width),
+                "radial": Readout(1, N_AXES, network["radial"], grid["radial"], width),
+            }
+        )
+        width = width * (N_AXES + 1) + N_AXES
+        self.join = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Dropout(network["dropout"]),
+            nn.Linear(width, network["hidden"]),
+            nn.SiLU(),
+            nn.Dropout(network["dropout"]),
+            nn.Linear(network["hidden"], len(self.classes)),
+        )
+        self._network = network
+
+    @property
+    def settings(self) -> dict:
+        """Keywords that, beside the classes, make the same model again."""
+        return {
+            "finder": dict(self.finder.settings),
+            "image": dict(self.image.settings),
+            "radial": dict(self.radial.settings),
+            "network": copy.deepcopy(self._network),
+        }
+
+    def prepare(
+        self,
+        images: Tensor,
+        geometry: PatternGeometry,
+        mask: Tensor | None = None,
+    ) -> Spots:
+        """Return the spots found in patterns.
+
+        Parameters
+        ----------
+        images
+            Patterns of shape (patterns, ky, kx).
+        geometry
+            Their calibration.
+        mask
+            Detector pixels to leave out are True, of shape (ky, kx).
+        """
+        return self.finder(images, geometry, mask)
+
+    def accumulate(
+        self, spots: Spots, groups: Tensor | None = None, n_groups: int | None = None
+    ) -> dict[str, Tensor]:
+        """Return what the network reads of crystals.
+
+        Parameters
+        ----------
+        spots
+            Spots of the views, those of a crystal in the order a, b, c.
+        groups
+            Which crystal each view is of, integers of shape (views,).
+            With None, every three views are those of one.
+        n_groups
+            Number of crystals, if groups are given.
+
+        Returns
+        -------
+        features
+            "image" of shape (crystals, 3, rows, columns), "radial" of
+            shape (crystals, 3, bins), "n_spots" of shape (crystals, 3)
+            and "n_views", of shape (crystals, 1), the number of views
+            with any spot.
+
+        Raises
+        ------
+        ValueError
+            If the views of a crystal are not three.
+        """
+        n_views = len(spots.intensities)
+        if groups is None:
+            groups = torch.arange(n_views, device=spots.positions.device) // N_AXES
+            n_groups = -(-n_views // N_AXES)
+        if (torch.bincount(groups, minlength=n_groups) != N_AXES).any():
+            raise ValueError(
+                "This model reads exactly three patterns of a crystal: along a, b "
+                "and c, in this order. Give it three views, or use a model for any "
+                "views such as 'msdn-any'."
+            )
+        order = groups.argsort(stable=True)
+        spots = Spots(spots.positions[order], spots.intensities[order])
+        drawn = self.image(spots)
+        # Turned by 180 degrees about the direct beam
+        drawn = (drawn + drawn.flip(-2, -1)) / 2
+        drawn = drawn[:, drawn.shape[1] // 2 - _ROWS_BEYOND :]
+        n_spots = spots.counts.to(spots.positions.dtype).view(-1, N_AXES)
+        return {
+            "image": drawn.unflatten(0, (-1, N_AXES)),
+            "radial": self.radial(spots).unflatten(0, (-1, N_AXES)),
+            "n_spots": n_spots,
+            "n_views": (n_spots > 0).sum(1, keepdim=True).to(n_spots),
+        }
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Return logits of shape (crystals, classes).
+
+        Parameters
+        ----------
+        features
+            What :meth:`accumulate` returned.
+        """
+        images = features["image"].flatten(0, 1).unsqueeze(1)
+        seen = self.streams["image"](images).view(len(features["image"]), -1)
+        lengths = self.streams["radial"](features["radial"])
+        # Of the order of one, as the streams' vectors are
+        numbers = (features["n_spots"] / 16).log1p()
+        return self.join(torch.cat([seen, lengths, numbers], -1))
+
+    @torch.no_grad()
+    def probabilities(self, features: dict[str, Tensor]) -> Tensor:
+        """Return calibrated probabilities of shape (crystals, classes).
+
+        Parameters
+        ----------
+        features
+            As for :meth:`forward`.
+        """
+        logits = self(features).float()
+        return (logits / self.calibration(features["n_views"])).softmax(-1)
