@@ -62,6 +62,31 @@ def find_centre(
         If shapes disagree, *method* is unknown, or a pixel that is not
         excluded is NaN or infinite.
     """
+    return locate_beam(images, mask, search_fraction=search_fraction, method=method)[0]
+
+
+def locate_beam(
+    images: Tensor,
+    mask: Tensor | None = None,
+    *,
+    search_fraction: float = 0.5,
+    method: str = "auto",
+) -> tuple[Tensor, Tensor]:
+    """Find the direct beam as `find_centre` does, and say how.
+
+    Parameters
+    ----------
+    images, mask, search_fraction, method
+        See `find_centre`.
+
+    Returns
+    -------
+    centres
+        (x, y) in pixels, of shape (B, 2).
+    by_beam
+        Whether it was seen; if not, its place follows from the
+        pattern's symmetry. Of shape (B,).
+    """
     if method not in ("auto", "beam", "friedel"):
         raise ValueError(f'method must be "auto", "beam" or "friedel", not {method!r}')
     if not 0 < search_fraction <= 1:
@@ -70,13 +95,13 @@ def find_centre(
     counts = clip_hot_pixels(counts, electron_gain(counts))
     factor = max(1, round(min(counts.shape[1:]) / _WORKING_SIZE))
     mean, weight = smooth(bin_mean(counts, factor), bin_mean(weights, factor))
-    centres = centre_of_mean(mean, weight, search_fraction, method)
-    return centres * factor + (factor - 1) / 2
+    centres, by_beam = centre_of_mean(mean, weight, search_fraction, method)
+    return centres * factor + (factor - 1) / 2, by_beam
 
 
 def centre_of_mean(
     mean: Tensor, weight: Tensor, search_fraction: float = 0.5, method: str = "auto"
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Find centres as `find_centre` does, in smoothed patterns.
 
     Parameters
@@ -91,15 +116,18 @@ def centre_of_mean(
     -------
     centres
         (x, y) in pixels of *mean*, of shape (B, 2).
+    by_beam
+        Whether the direct beam was seen, of shape (B,).
     """
     mean = mean * (weight > 0.5)
     if method == "friedel":
-        return _friedel_centre(mean, weight, search_fraction)
+        centres = _friedel_centre(mean, weight, search_fraction)
+        return centres, torch.zeros_like(centres[:, 0], dtype=torch.bool)
     centres, stands_out = _beam_centre(mean, weight, search_fraction)
     lost = (~stands_out).nonzero().flatten() if method == "auto" else []
     if len(lost):
         centres[lost] = _friedel_centre(mean[lost], weight, search_fraction)
-    return centres
+    return centres, stands_out if method == "auto" else torch.ones_like(stands_out)
 
 
 def beam_radius(mean: Tensor, centres: Tensor, level: float = 0.5) -> Tensor:

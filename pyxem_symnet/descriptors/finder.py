@@ -137,7 +137,11 @@ class SpotFinder(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, images: Tensor, geometry: PatternGeometry, mask: Tensor | None = None
+        self,
+        images: Tensor,
+        geometry: PatternGeometry,
+        mask: Tensor | None = None,
+        centres: Tensor | None = None,
     ) -> Spots:
         """Find the spots of each pattern.
 
@@ -151,6 +155,9 @@ class SpotFinder(nn.Module):
             found in each pattern.
         mask
             Excluded pixels (True) of shape (H, W).
+        centres
+            Direct beams (x, y) in pixels of shape (B, 2), instead of
+            the geometry's.
 
         Returns
         -------
@@ -171,11 +178,23 @@ class SpotFinder(nn.Module):
             return Spots(empty[..., None].expand(-1, -1, 2), empty)
         chunk = _CPU_CHUNK if images.device.type == "cpu" else _GPU_CHUNK
         starts = range(0, len(images), chunk)
-        parts = [self._find(images[i : i + chunk], geometry, mask) for i in starts]
+        parts = [
+            self._find(
+                images[i : i + chunk],
+                geometry,
+                mask,
+                None if centres is None else centres[i : i + chunk],
+            )
+            for i in starts
+        ]
         return Spots(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
     def _find(
-        self, images: Tensor, geometry: PatternGeometry, mask: Tensor | None
+        self,
+        images: Tensor,
+        geometry: PatternGeometry,
+        mask: Tensor | None,
+        centres: Tensor | None,
     ) -> Spots:
         counts, weights = prepare_images(images, mask)
         factor = max(1, round(max(counts.shape[1:]) / self.settings["working_size"]))
@@ -188,10 +207,11 @@ class SpotFinder(nn.Module):
         gain = electron_gain(counts)
         counts = clip_hot_pixels(counts, gain)
         mean, weight = smooth(counts, weights)
-        if geometry.centre is None:
-            centres = centre_of_mean(mean, weight)
+        if centres is None and geometry.centre is None:
+            centres, _ = centre_of_mean(mean, weight)
         else:
-            centres = (geometry.centres(counts) - (factor - 1) / 2) / factor
+            centres = geometry.centres(counts) if centres is None else centres
+            centres = (centres.to(counts) - (factor - 1) / 2) / factor
         exclude = self._excluded_radius(mean, centres, geometry.pixel_size * factor)
 
         levels = []

@@ -8,9 +8,16 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "blocks": ["classify_block", "sum_block"],
         "chunks": ["align_blocks"],
+        "descan": ["Descan", "fit_descan"],
         "devices": ["device_lock", "get_model", "resolve_device"],
         "maps": ["compute", "probability_map"],
         "plan": ["ModelReference", "Plan", "VectorGeometry"],
+        "preparation": [
+            "Preparation",
+            "ScanPreparation",
+            "prepare_pattern",
+            "prepare_scan",
+        ],
         "regions": ["region_table", "spread"],
         "threads": ["torch_threads"],
     },

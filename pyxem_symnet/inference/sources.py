@@ -49,7 +49,7 @@ class PatternSource:
         self._model = model
         patterns = np.asarray(block).reshape(-1, *block.shape[-2:])
         self._check = patterns.dtype.kind == "f"
-        self._patterns = _to_device(patterns, device)
+        self._patterns = to_device(patterns, device)
         self._mask = None if mask is None else torch.from_numpy(mask).to(device)
 
     @property
@@ -175,8 +175,16 @@ class VectorSource:
         return np.column_stack((yx[:, ::-1], strength.clip(min=0)))
 
 
-def _to_device(patterns: np.ndarray, device: torch.device) -> Tensor:
-    """Copy patterns in their own type where the device knows it."""
+def to_device(patterns: np.ndarray, device: torch.device) -> Tensor:
+    """Copy patterns in their own type where the device knows it.
+
+    Parameters
+    ----------
+    patterns
+        Array of any real type.
+    device
+        Where to.
+    """
     kind, size = patterns.dtype.kind, patterns.dtype.itemsize
     if kind == "b":
         patterns = patterns.view(np.uint8)
