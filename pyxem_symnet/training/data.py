@@ -27,8 +27,8 @@ from pyxem_symnet.simulation.rotations import (
 from pyxem_symnet.simulation.spot_defects import amorphous_spots
 from pyxem_symnet.training.config import TrainingConfig
 
-#: Spots kept of each view
-MAX_SPOTS = 96
+#: Spots of a view without a crystal at most
+_MAX_NOISE_SPOTS = 96
 
 #: Mistilt from a zone axis in degrees (standard deviation)
 ZONE_MISTILT = 0.5
@@ -79,14 +79,14 @@ def draw_rotations(
     )
 
 
-def pad_views(views: Sequence[Spots], n_slots: int = MAX_SPOTS) -> Spots:
+def pad_views(views: Sequence[Spots]) -> Spots:
     """Return the spots of several batches of views as one batch."""
     n_views = sum(len(spots.intensities) for spots in views)
+    n_slots = max(spots.intensities.shape[1] for spots in views)
     positions = torch.zeros(n_views, n_slots, 2)
     intensities = torch.zeros(n_views, n_slots)
     first = 0
     for spots in views:
-        spots = spots.strongest(n_slots)
         last = first + len(spots.intensities)
         n_spots = spots.intensities.shape[1]
         positions[first:last, :n_spots] = spots.positions
@@ -187,7 +187,7 @@ class TrainingBatches(Dataset):
         config = self.config
         n_views = self._draw_count(generator)
         if float(torch.rand(1, generator=generator)) < config.no_crystal:
-            spots = amorphous_spots(n_views, MAX_SPOTS, generator=generator)
+            spots = amorphous_spots(n_views, _MAX_NOISE_SPOTS, generator=generator)
             return spots, self.no_crystal_target
         protocol = PROTOCOLS[_choose(config.protocols, generator)]
         rotations = draw_rotations(
