@@ -323,8 +323,12 @@ class _Draw:
         return random_rotations(n, self.generator).to(self._like)
 
 
-#: Perfect kinematic patterns at 200 kV
-CLEAN = Protocol("clean-1")
+#: Perfect kinematic patterns at 200 kV, cut to the strongest spots
+CLEAN_1 = Protocol("clean-1")
+
+#: The same with more spots: a zone axis of a cell of 8 Å has some 300 within
+#: the radius, and the weak ones tell absences
+CLEAN_2 = dataclasses.replace(CLEAN_1, name="clean-2", max_spots=256)
 
 #: Ranges set by judgement, before anything was measured
 NOISY_1 = Protocol(
@@ -374,6 +378,7 @@ NOISY_2 = dataclasses.replace(
     missed=(0.0, 0.1),
     spurious=(0, 2),
     double_probability=0.4,
+    max_spots=256,
 )
 
 #: Worse than most data: what is left of weak or badly calibrated patterns
@@ -391,5 +396,5 @@ HARSH = dataclasses.replace(
 )
 
 #: Latest versions by name, then every version under its own
-PROTOCOLS: dict[str, Protocol] = {"clean": CLEAN, "noisy": NOISY_2, "harsh": HARSH}
-PROTOCOLS |= {p.name: p for p in (CLEAN, NOISY_1, NOISY_2, HARSH)}
+PROTOCOLS: dict[str, Protocol] = {"clean": CLEAN_2, "noisy": NOISY_2, "harsh": HARSH}
+PROTOCOLS |= {p.name: p for p in (CLEAN_1, CLEAN_2, NOISY_1, NOISY_2, HARSH)}
