@@ -136,8 +136,8 @@ def test_noisy_misplaces_spots_as_it_says(reflections):
         )
         if distance.numel():
             distances.append(distance.amin(-1))
-    # Two spots with jitter up to 0.006 and centres up to 0.003 in each coordinate
-    assert 0.002 < torch.cat(distances).median() < 0.012
+    # Two spots with jitter up to 0.009 and centres up to 0.006 in each coordinate
+    assert 0.002 < torch.cat(distances).median() < 0.015
 
 
 def test_overlap_needs_no_second_view(reflections):
