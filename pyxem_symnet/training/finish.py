@@ -13,8 +13,15 @@ from torch import nn
 from pyxem_symnet.models import load_checkpoint, save_checkpoint
 from pyxem_symnet.simulation.packed import NoCrystalsError
 from pyxem_symnet.simulation.protocols import PROTOCOLS
+from pyxem_symnet.symmetry import PAPER_SPACE_GROUPS
 from pyxem_symnet.training.calibrate import fit_calibration
-from pyxem_symnet.training.evaluate import load_crystals, predict, report
+from pyxem_symnet.training.evaluate import (
+    Predictions,
+    load_crystals,
+    predict,
+    report,
+)
+from pyxem_symnet.training.metrics import summarise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +119,7 @@ def measure(
             "seed": seed,
             "n_outside": n_outside,
             **report(predictions),
+            "paper": _paper_groups(predictions),
         }
         results.append(result)
         if progress is not None:
@@ -124,6 +132,17 @@ def measure(
                 f"ECE {100 * result['ece']['space_group']:.1f} %"
             )
     return results
+
+
+def _paper_groups(predictions: Predictions) -> dict | None:
+    """Return the figures for, and among, the groups of Tiong et al. (2020)."""
+    predictions = predictions.restricted(PAPER_SPACE_GROUPS)
+    if len(predictions.space_group) == 0:
+        return None
+    figures = summarise(
+        predictions.probabilities, predictions.classes, predictions.space_group
+    )
+    return {key: figures[key] for key in ("n_crystals", "top1", "top5", "ece")}
 
 
 def finish(
