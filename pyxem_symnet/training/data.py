@@ -9,7 +9,7 @@ of loader processes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -36,8 +36,8 @@ ZONE_MISTILT = 0.5
 #: Tilt between views of one grain in degrees (standard deviation)
 _GRAIN_SPREAD = 0.5
 
-#: Samples accumulated at once: keeps views' pair maps small in memory
-_CRYSTALS_AT_ONCE = 16
+#: Views accumulated at once, of one crystal at least: keeps pair maps small
+_VIEWS_AT_ONCE = 256
 
 
 def draw_rotations(
@@ -108,12 +108,21 @@ def accumulate_views(
         Views of each crystal.
     """
     features = []
-    for start in range(0, len(views), _CRYSTALS_AT_ONCE):
-        some = views[start : start + _CRYSTALS_AT_ONCE]
+    last = torch.tensor([len(spots.intensities) for spots in views]).cumsum(0)
+    parts = ((last - 1) // _VIEWS_AT_ONCE).bincount().tolist()
+    for some in _consecutive(views, parts):
         sizes = torch.tensor([len(spots.intensities) for spots in some])
         groups = torch.arange(len(some)).repeat_interleave(sizes)
         features.append(accumulate(pad_views(some), groups, len(some)))
     return {name: torch.cat([part[name] for part in features]) for name in features[0]}
+
+
+def _consecutive(items: Sequence, sizes: Sequence[int]) -> Iterator[Sequence]:
+    first = 0
+    for size in sizes:
+        if size:
+            yield items[first : first + size]
+        first += size
 
 
 class TrainingBatches(Dataset):

@@ -8,10 +8,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models import ViewSetMSDN
 from pyxem_symnet.training.data import (
+    _VIEWS_AT_ONCE,
     TrainingBatches,
     _repeat_grains,
+    accumulate_views,
     draw_rotations,
 )
 from pyxem_symnet.training.run import choose_classes
@@ -42,6 +45,26 @@ def test_many_workers_draw_what_one_draws(batches):
     )
     for number, batch in enumerate(parallel):
         assert_same(batch, batches[number])
+
+
+def test_crystals_with_many_views_are_summed_like_others(config):
+    """However views are bundled, each crystal has the sums it has alone."""
+    model = ViewSetMSDN([1, 2], **config.model)
+    generator = torch.Generator().manual_seed(0)
+    numbers = [1, _VIEWS_AT_ONCE - 1, 1, 2 * _VIEWS_AT_ONCE + 3, 5]
+    views = [
+        Spots(
+            torch.rand(n, 7 + n % 3, 2, generator=generator) - 0.5,
+            torch.rand(n, 7 + n % 3, generator=generator),
+        )
+        for n in numbers
+    ]
+    together = accumulate_views(model.accumulate, views)
+    assert together["n_views"].flatten().tolist() == numbers
+    for index, spots in enumerate(views):
+        alone = model.accumulate(spots, torch.zeros(len(spots[1]), dtype=int), 1)
+        for name, value in alone.items():
+            torch.testing.assert_close(together[name][index], value[0], msg=name)
 
 
 def test_each_crystal_once_an_epoch(batches, crystals):
