@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compare variants of the view-set network by how fast they learn.
+"""Compare variants of the networks by how fast they learn.
 
-    python benchmarks/network_trials.py STORE [--batches 440] [--only NAME ...]
+    python benchmarks/network_trials.py STORE [--model msdn-any] [--only NAME ...]
 
-Every variant sees the same samples once, in the same order, drawn with the
-configuration of `msdn-any` and kept in memory, and is then asked about
-validation crystals (16 random views). Writes `network_trials.md` beside this
-file. About two minutes a variant on one core.
+Every variant of a model sees the same samples once, in the same order, drawn
+with the model's configuration and kept in memory, and is then asked about
+validation crystals. Results are kept in `network_trials.json` beside this
+file, and all that are there are written to `network_trials.md`. A few minutes
+a variant on one core.
 """
 
 import argparse
 import dataclasses
+import json
 import time
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from pyxem_symnet.models import ViewSetMSDN
+from pyxem_symnet.models.checkpoint import ARCHITECTURES
 from pyxem_symnet.simulation.packed import PackedReflections
 from pyxem_symnet.symmetry import aggregation_matrix
 from pyxem_symnet.training import read_config, select_split
@@ -28,24 +30,55 @@ from pyxem_symnet.training.run import choose_classes
 HERE = Path(__file__).parent
 BATCH = {"radial": {"norm": "batch"}, "pairs": {"norm": "batch"}}
 GROUP = {"radial": {"norm": "group"}, "pairs": {"norm": "group"}}
-#: Network settings, and learning rate and batch size, by name
-TRIALS = {
-    "batch norm": (BATCH, 2e-3, 128),
-    "group norm": (GROUP, 2e-3, 128),
-    "group norm, rate 5e-3": (GROUP, 5e-3, 128),
-    "group norm, rate 8e-4": (GROUP, 8e-4, 128),
-    "batch norm, rate 5e-3": (BATCH, 5e-3, 128),
-    "batch norm, descriptors to the power 1/4": (BATCH | {"power": 0.25}, 2e-3, 128),
-    "batch norm, no dropout": (BATCH | {"dropout": 0.0}, 2e-3, 128),
-    "batch norm, batches of 64": (BATCH, 2e-3, 64),
+NARROW = {"blocks": [3, 6, 6], "growth": [32, 32, 32]}
+POOLED = {
+    "stem_channels": 24,
+    "stem_kernel": 7,
+    "stem_stride": 2,
+    "stem_pool": True,
+    "blocks": [3, 4, 6],
+    "growth": [16, 24, 32],
+    "bottleneck": 48,
 }
 
 
-def draw(crystals, classes, config, n_workers) -> tuple[dict, torch.Tensor]:
+def _any(network: dict, **streams) -> dict:
+    return {"network": {"most_views": 32} | network} | streams
+
+
+#: Model settings, learning rate and batch size, by model and name
+TRIALS = {
+    "msdn-any": {
+        "batch norm": (_any(BATCH), 2e-3, 128),
+        "group norm": (_any(GROUP), 2e-3, 128),
+        "group norm, rate 5e-3": (_any(GROUP), 5e-3, 128),
+        "group norm, rate 8e-4": (_any(GROUP), 8e-4, 128),
+        "batch norm, rate 5e-3": (_any(BATCH), 5e-3, 128),
+        "batch norm, descriptors to the power 1/4": (
+            _any(BATCH | {"power": 0.25}),
+            2e-3,
+            128,
+        ),
+        "batch norm, no dropout": (_any(BATCH | {"dropout": 0.0}), 2e-3, 128),
+        "batch norm, batches of 64": (_any(BATCH), 2e-3, 64),
+        "batch norm, radial profile alone": (_any(BATCH, pairs=None), 2e-3, 128),
+        "batch norm, pair map alone": (_any(BATCH, radial=None), 2e-3, 128),
+    },
+    "msdn-axes": {
+        "few wide units": ({}, 2e-3, 64),
+        "more narrow units": ({"network": {"image": NARROW}}, 2e-3, 64),
+        "stem with pooling": ({"network": {"image": POOLED}}, 2e-3, 64),
+        "images to 1.28 1/Å": ({"image": {"radius": 1.28}}, 2e-3, 64),
+        "intensities to the power 1/2": ({"image": {"power": 0.5}}, 2e-3, 64),
+        "images of 64 pixels": ({"image": {"size": 64}}, 2e-3, 64),
+    },
+}
+
+
+def draw(crystals, config, model, n_workers) -> tuple[dict, torch.Tensor]:
     """Return the features and targets of all batches of a configuration."""
-    model = ViewSetMSDN(classes, **config.model)
     loader = DataLoader(
-        TrainingBatches(crystals, classes, model.accumulate, config),
+        TrainingBatches(crystals, model.classes, model.accumulate, config),
         batch_size=None,
         num_workers=n_workers,
         worker_init_fn=lambda _: torch.set_num_threads(1),
@@ -64,10 +97,8 @@ def part(features, start, stop) -> dict:
     return {name: value[start:stop].float() for name, value in features.items()}
 
 
-def run(classes, training, validation, network, rate, size) -> dict:
+def run(model, training, validation, rate, size) -> dict:
     """Train a variant once over the samples and return its figures."""
-    torch.manual_seed(0)
-    model = ViewSetMSDN(classes, network={"most_views": 32} | network)
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.02)
     features, targets = training
     n_steps = len(targets) // size
@@ -95,26 +126,64 @@ def run(classes, training, validation, network, rate, size) -> dict:
                 for first in range(0, len(targets), 128)
             ]
         )
-    matrix, _ = aggregation_matrix(classes, "crystal_system")
-    matrix = torch.from_numpy(matrix).float()
-    system = (logits.softmax(-1) @ matrix).argmax(1)
-    return {
+    result = {
+        "samples": n_steps * size,
         "loss": functional.cross_entropy(logits, targets).item(),
-        "space group": 100 * (logits.argmax(1) == targets).float().mean().item(),
-        "system": 100 * (system == matrix[targets].argmax(1)).float().mean().item(),
-        "samples a second": n_steps * size / spent,
+        "space_group": 100 * (logits.argmax(1) == targets).float().mean().item(),
+        "samples_a_second": n_steps * size / spent,
     }
+    for level in ("diffraction_symbol", "crystal_system"):
+        matrix, _ = aggregation_matrix(model.classes, level)
+        matrix = torch.from_numpy(matrix).float()
+        named = (logits.softmax(-1) @ matrix).argmax(1)
+        right = named == matrix[targets].argmax(1)
+        result[level] = 100 * right.float().mean().item()
+    return result
+
+
+def write_table(results) -> None:
+    """Write all results there are."""
+    lines = [
+        "# What was tried with the networks",
+        "",
+        "<!-- figures -->",
+        "",
+        "Each variant after samples seen once, asked about samples of validation",
+        "crystals (16 random views for `msdn-any`). One run each: differences of a",
+        "point are chance. Written by `python benchmarks/network_trials.py STORE`.",
+        "",
+        "| model | variant | samples | loss | space group (%) | diffraction symbol (%) "
+        "| crystal system (%) | samples/s a core |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for model, trials in results.items():
+        for name, result in trials.items():
+            symbol = result["diffraction_symbol"]
+            lines.append(
+                f"| {model} | {name} | {result['samples']} | {result['loss']:.3f} | "
+                f"{result['space_group']:.1f} | "
+                f"{'–' if symbol is None else format(symbol, '.1f')} | "
+                f"{result['crystal_system']:.1f} | "
+                f"{result['samples_a_second']:.0f} |"
+            )
+    (HERE / "network_trials.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store")
+    parser.add_argument("--model", default="msdn-any", choices=list(TRIALS))
     parser.add_argument("--batches", type=int, default=440)
-    parser.add_argument("--only", nargs="*", choices=list(TRIALS))
+    parser.add_argument("--only", nargs="*")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
+    trials = TRIALS[options.model]
+    if unknown := set(options.only or ()) - set(trials):
+        parser.error(
+            f"{options.model} has no variants {unknown}; it has {list(trials)}"
+        )
     torch.set_num_threads(1)
-    config = dataclasses.replace(read_config("msdn-any"), steps=options.batches)
+    config = dataclasses.replace(read_config(options.model), steps=options.batches)
     crystals = {
         split: PackedReflections.from_store(
             options.store, lambda names, types, s=split: select_split(names, types, s)
@@ -122,37 +191,34 @@ def main() -> None:
         for split in ("train", "validation")
     }
     classes = choose_classes(crystals["train"].space_group, config)
-    training = draw(crystals["train"], classes, config, options.workers)
-    asked = dataclasses.replace(
-        config,
-        steps=16,
-        views=(16, 16),
-        no_crystal=0.0,
-        orientations={"random": 1.0},
-        seed=config.seed + 1,
-    )
-    validation = draw(crystals["validation"], classes, asked, options.workers)
-    lines = [
-        "# What was tried with the view-set network",
-        "",
-        "<!-- figures -->",
-        "",
-        f"Each variant after {len(training[1])} samples seen once (the protocols of",
-        f"`msdn-any`), asked about {len(validation[1])} samples of validation",
-        "crystals (16 random views). One run each: differences of a point are chance.",
-        "Written by `python benchmarks/network_trials.py STORE`.",
-        "",
-        "| variant | loss | space group (%) | crystal system (%) | samples/s a core |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
-    for name in options.only or TRIALS:
-        result = run(classes, training, validation, *TRIALS[name])
-        lines.append(
-            f"| {name} | {result['loss']:.3f} | {result['space group']:.1f} | "
-            f"{result['system']:.1f} | {result['samples a second']:.0f} |"
-        )
-        print(lines[-1], flush=True)
-    (HERE / "network_trials.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    asked = dataclasses.replace(config, steps=16, no_crystal=0.0, seed=config.seed + 1)
+    if options.model == "msdn-any":
+        asked = dataclasses.replace(asked, views=(16, 16), orientations={"random": 1.0})
+    path = HERE / "network_trials.json"
+    results = json.loads(path.read_text()) if path.is_file() else {}
+    drawn = {}
+    for name in options.only or trials:
+        settings, rate, size = trials[name]
+        # Samples hold all streams' input, whichever of them a variant reads
+        inputs = {"image": settings["image"]} if "image" in settings else {}
+        if str(inputs) not in drawn:
+            whole = ARCHITECTURES[config.architecture](classes, **inputs)
+            drawn = {
+                str(inputs): [
+                    draw(crystals[split], split_config, whole, options.workers)
+                    for split, split_config in (
+                        ("train", config),
+                        ("validation", asked),
+                    )
+                ]
+            }
+        torch.manual_seed(0)
+        model = ARCHITECTURES[config.architecture](classes, **settings)
+        result = run(model, *drawn[str(inputs)], rate, size)
+        results.setdefault(options.model, {})[name] = result
+        print(name, result, flush=True)
+        path.write_text(json.dumps(results, indent=1) + "\n")
+        write_table(results)
 
 
 if __name__ == "__main__":

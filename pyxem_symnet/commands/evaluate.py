@@ -27,9 +27,10 @@ from pyxem_symnet.commands._shared import needs_extra, replacing, user_errors
 @click.option("--views", type=click.IntRange(1), default=16, show_default=True)
 @click.option(
     "--noise",
-    type=click.Choice(["clean", "noisy", "harsh"]),
     default="clean",
     show_default=True,
+    metavar="clean|noisy|harsh",
+    help="Latest version of the protocol, or one by its name, such as noisy-1.",
 )
 @click.option(
     "--split",
@@ -80,6 +81,7 @@ def evaluate(
     as `n_outside`, not scored.
     """
     from pyxem_symnet.models import load_model
+    from pyxem_symnet.simulation.protocols import PROTOCOLS
     from pyxem_symnet.symmetry import LEVELS, PAPER_SPACE_GROUPS
 
     with needs_extra("train"):
@@ -108,6 +110,7 @@ def evaluate(
         "protocol": protocol,
         "views": views,
         "noise": noise,
+        "noise_version": PROTOCOLS[noise].name,
         "split": split,
         "classes": classes,
         "seed": seed,
