@@ -19,7 +19,7 @@ from pyxem_symnet.commands._shared import needs_extra, replacing, user_errors
 )
 @click.option(
     "--protocol",
-    type=click.Choice(["axes", "zone", "random"]),
+    type=click.Choice(["axes", "zone", "random", "tilt"]),
     default="random",
     show_default=True,
     help="How crystals are oriented.",

@@ -31,8 +31,8 @@ class TrainingConfig:
         Imaging protocols by name with the share of crystals drawn with
         each.
     orientations
-        ``"random"``, ``"zone"`` or ``"axes"``, with the share of crystals
-        drawn with each.
+        ``"random"``, ``"zone"``, ``"axes"`` or ``"tilt"``, with the share
+        of crystals drawn with each.
     views
         Smallest and largest number of views of a crystal. Drawn
         log-uniformly.
@@ -106,7 +106,7 @@ class TrainingConfig:
         for field in ("protocols", "orientations"):
             if not sum(getattr(self, field).values()) > 0:
                 problems.append(f"{field} must have a positive share")
-        unknown = set(self.orientations) - {"random", "zone", "axes"}
+        unknown = set(self.orientations) - {"random", "zone", "axes", "tilt"}
         if unknown:
             problems.append(f"unknown orientations: {', '.join(sorted(unknown))}")
         if not 0 <= self.no_crystal < 1:

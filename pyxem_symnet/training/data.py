@@ -22,6 +22,7 @@ from pyxem_symnet.simulation.protocols import PROTOCOLS
 from pyxem_symnet.simulation.rotations import (
     axis_rotations,
     random_rotations,
+    tilt_series,
     zone_rotations,
 )
 from pyxem_symnet.simulation.spot_defects import amorphous_spots
@@ -32,6 +33,9 @@ _MAX_NOISE_SPOTS = 96
 
 #: Mistilt from a zone axis in degrees (standard deviation)
 ZONE_MISTILT = 0.5
+
+#: Narrowest and widest range of a tilt series in degrees
+TILT_RANGE = (10.0, 140.0)
 
 #: Tilt between views of one grain in degrees (standard deviation)
 _GRAIN_SPREAD = 0.5
@@ -53,7 +57,8 @@ def draw_rotations(
     orientation
         ``"random"``: uniform. ``"zone"``: different low-index zone axes
         in random order, in-plane rotation and handedness, with a small
-        mistilt. ``"axes"``: along a, b and c in turn.
+        mistilt. ``"axes"``: along a, b and c in turn. ``"tilt"``: evenly
+        spaced over a tilt range of a stage, from a random orientation.
     conventional_lattice
         Vectors of the conventional cell as rows in Å, of shape (3, 3).
     n_views
@@ -68,6 +73,8 @@ def draw_rotations(
     """
     if orientation == "random":
         return random_rotations(n_views, generator)
+    if orientation == "tilt":
+        return _tilt_rotations(n_views, generator)
     lattice = torch.from_numpy(np.asarray(conventional_lattice, dtype=np.float32))
     if orientation == "zone":
         return zone_rotations(lattice, n_views, ZONE_MISTILT, generator)
@@ -75,8 +82,18 @@ def draw_rotations(
         turns = -(-n_views // 3)
         return axis_rotations(lattice).repeat(turns, 1, 1)[:n_views]
     raise ValueError(
-        f"The protocol must be 'random', 'zone' or 'axes', not {orientation!r}."
+        f"The protocol must be 'random', 'zone', 'axes' or 'tilt', not {orientation!r}."
     )
+
+
+def _tilt_rotations(n_views: int, generator: torch.Generator) -> Tensor:
+    start = random_rotations(1, generator)[0]
+    uniform = torch.rand(2, generator=generator)
+    direction = 2 * math.pi * uniform[0]
+    axis = torch.stack([direction.cos(), direction.sin(), torch.zeros(())])
+    narrowest, widest = TILT_RANGE
+    width = narrowest + (widest - narrowest) * uniform[1]
+    return tilt_series(start, axis, torch.linspace(0, 1, n_views) * width)
 
 
 def pad_views(views: Sequence[Spots]) -> Spots:

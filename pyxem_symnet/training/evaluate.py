@@ -20,7 +20,7 @@ from pyxem_symnet.training.data import accumulate_views, draw_rotations
 from pyxem_symnet.training.metrics import summarise
 from pyxem_symnet.training.splits import name_fraction, split_of
 
-PROTOCOL_NAMES = ("random", "zone", "axes")
+PROTOCOL_NAMES = ("random", "zone", "axes", "tilt")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +201,7 @@ def compute_logits(
     crystals
         Reflections of the crystals.
     protocol
-        ``"random"``, ``"zone"`` or ``"axes"``.
+        One of :data:`PROTOCOL_NAMES`.
     views
         Number of views of each crystal.
     noise

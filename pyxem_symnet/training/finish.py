@@ -31,7 +31,7 @@ class Measurement:
     Parameters
     ----------
     protocol
-        ``"random"``, ``"zone"`` or ``"axes"``.
+        ``"random"``, ``"zone"``, ``"axes"`` or ``"tilt"``.
     views
         Number of views of each crystal.
     noise

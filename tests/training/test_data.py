@@ -12,6 +12,7 @@ from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models import ViewSetMSDN
 from pyxem_symnet.training.data import (
     _VIEWS_AT_ONCE,
+    TILT_RANGE,
     TrainingBatches,
     _repeat_grains,
     accumulate_views,
@@ -120,6 +121,21 @@ def test_axes_are_views_along_a_b_and_c():
         assert along[2] > 0
 
 
+def test_tilt_series_turn_about_one_axis_of_the_stage():
+    """Steps are equal, about one direction across the beam, within range."""
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        rotations = draw_rotations("tilt", np.eye(3), 9, generator).double()
+        steps = rotations[1:] @ rotations[:-1].mT
+        torch.testing.assert_close(steps, steps[:1].expand(8, 3, 3), rtol=0, atol=1e-5)
+        # The beam's row and column of a turn about an axis across it
+        skew = steps[0] - steps[0].T
+        assert abs(skew[0, 1]) < 1e-5
+        trace = rotations[-1] @ rotations[0].T
+        width = torch.rad2deg(torch.acos((trace.trace() - 1) / 2))
+        assert TILT_RANGE[0] - 0.1 < width < TILT_RANGE[1] + 0.1
+
+
 def test_unknown_orientation():
-    with pytest.raises(ValueError, match="'random', 'zone' or 'axes'"):
+    with pytest.raises(ValueError, match="'random', 'zone', 'axes' or 'tilt'"):
         draw_rotations("powder", np.eye(3), 1, torch.Generator())
