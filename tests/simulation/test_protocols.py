@@ -2,8 +2,10 @@
 import dataclasses
 import hashlib
 import json
+import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,6 +61,41 @@ def test_names_mean_the_latest_version():
     for name, version in latest.items():
         assert PROTOCOLS[name] is PROTOCOLS[version]
     assert PROTOCOLS["noisy-1"] != PROTOCOLS["noisy-2"]
+
+
+def test_noisy_2_contains_what_was_measured():
+    noisy = PROTOCOLS["noisy-2"]
+    path = Path(__file__).parents[2] / "benchmarks" / "real_ranges.json"
+    sets = {s["name"]: s for s in json.loads(path.read_text("utf-8"))["sets"]}
+    fits = {name: one["fit"] for name, one in sets.items() if one["fit"]}
+    assert fits.keys() == {"moo3", "cinchonine"}
+
+    def contains(field, value):
+        low, high = getattr(noisy, field)
+        return low <= value <= high
+
+    for name, fit in fits.items():
+        assert contains("decades", sets[name]["decades"][2])
+        assert contains("scale", fit["scale"])
+        assert contains("ellipticity", fit["ellipticity"])
+        assert contains("position_jitter", fit["position_scatter"])
+        # Offset and scatter of the centre, in each coordinate
+        x, y = fit["centre"]
+        error = math.sqrt((x**2 + y**2) / 2 + fit.get("centre_scatter", 0) ** 2)
+        assert contains("centre_shift", error)
+        displaced = fit["spots"] - fit["within_wide"]
+        assert contains("spurious", displaced / sets[name]["n_patterns"])
+    assert fits["cinchonine"]["excitation_error_95"] < noisy.excitation_error[0]
+    moo3 = fits["moo3"]
+    assert contains("gamma", moo3["gamma"])
+    assert contains("intensity_jitter", moo3["intensity_scatter"])
+    assert contains("missed", moo3["strong_missed"] / moo3["strong"])
+    assert contains("double_strength", moo3["forbidden_strongest"])
+    gamma_b = (
+        noisy.gamma[0] * noisy.b_factor[0],
+        noisy.gamma[1] * noisy.b_factor[1],
+    )
+    assert gamma_b[0] <= moo3["gamma_b"] <= gamma_b[1]
 
 
 def test_protocols_are_frozen():
