@@ -8,9 +8,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "calibration": ["CalibrationError", "DetectorCalibration"],
         "classify": ["classify_space_group"],
+        "explain": ["Explanation"],
+        "explain_influence": ["Influence", "Profile"],
+        "explain_views": ["View"],
         "probabilities": ["LazySpaceGroupProbabilities", "SpaceGroupProbabilities"],
         "register": ["register", "unregister"],
-        "validation": ["Validation", "validate"],
+        "validation": ["FailedValidation", "Validation", "validate"],
     },
 )
 

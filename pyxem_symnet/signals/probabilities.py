@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hyperspy._signals.lazy import LazySignal
 from hyperspy.signals import BaseSignal, Signal1D
 
 from pyxem_symnet.signals import levels
+
+if TYPE_CHECKING:
+    from pyxem_symnet.signals.explain import Explanation
 
 NODE = "Symmetry"
 
@@ -255,6 +259,81 @@ class SpaceGroupProbabilities(Signal1D):
         from pyxem_symnet.signals.crystal_map import crystal_map
 
         return crystal_map(self, threshold, level, n_ranked)
+
+    def explain(
+        self,
+        signal,
+        index: Sequence[int] | None = None,
+        *,
+        region: int | None = None,
+        views=None,
+        level: str = "crystal_system",
+        threshold: float = 0.5,
+        device: str = "auto",
+    ) -> Explanation:
+        """Say why the answer at a scan point, or of a region, is so.
+
+        The patterns are read again, as they were classified, and the
+        answer is worked out anew without one input of the network,
+        without the spots of one ring, without one pattern, and with
+        other lengths.
+
+        Parameters
+        ----------
+        signal
+            The signal that was classified: the result holds no
+            patterns.
+        index
+            Scan point (x, y) in HyperSpy's order, the current one by
+            default. In a result with regions, the answer of the
+            point's region is explained.
+        region
+            Label of a region, instead of a point.
+        views
+            Those that were given to
+            :func:`~pyxem_symnet.classify_space_group`. Its other
+            settings, masks included, are in the result's metadata.
+        level, threshold
+            As for :meth:`abstained`.
+        device
+            Where to compute.
+
+        Returns
+        -------
+        Explanation
+            The evidence in numbers. ``print(explanation)`` says it in
+            words and ``explanation.plot()`` draws it.
+
+        Raises
+        ------
+        TypeError
+            If the signal has another type.
+        ValueError
+            If an argument doesn't fit, there is no answer at this
+            point, or the patterns are not those that were classified.
+
+        Notes
+        -----
+        Of a lazy result, what is needed for the one answer is
+        computed: for a region, all of its patterns.
+
+        Examples
+        --------
+        >>> sym = scan.classify_space_group()  # doctest: +SKIP
+        >>> sym.explain(scan, index=(12, 7)).plot()  # doctest: +SKIP
+        """
+        from pyxem_symnet.signals.explain import explain
+
+        return explain(
+            self,
+            signal,
+            index,
+            region=region,
+            views=views,
+            level=level,
+            threshold=threshold,
+            device=device,
+        )
 
     def plot(self, level: str | None = "crystal_system", n: int = 8, **kwargs):
         """Plot a map, and the ranked groups at the point under the cursor.
