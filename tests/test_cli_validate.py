@@ -4,7 +4,6 @@
 import json
 import re
 
-import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner
@@ -57,8 +56,10 @@ def test_table_json_and_figures(run, folder, model, tmp_path):
     assert sorted(path.name for path in figures.iterdir()) == [
         "film.png",
         "frames.png",
+        "frames_single.png",
         "one.png",
         "stack_of_rutile.png",
+        "stack_of_rutile_single.png",
     ]
     assert all(p.read_bytes()[:4] == b"\x89PNG" for p in figures.iterdir())
     for each in written:
@@ -79,18 +80,20 @@ def test_without_labels(run, tmp_path):
     assert not (tmp_path / "out.json").exists()
 
 
-def test_wrong_label(run, folder, tmp_path):
-    folders.write_folder(tmp_path)
+def test_if_all_fail(run, tmp_path):
+    tifffile.imwrite(tmp_path / "good.tif", scans.patterns())
     folders.write_labels(
         tmp_path,
-        folders.entry("good", "one.tif"),
-        folders.entry("bad", "one.tif", units="px"),
+        folders.entry("one", "none.tif"),
+        folders.entry("two", "good.tif", units="px"),
     )
-    result = run(tmp_path)
+    result = run(tmp_path, "--json", tmp_path / "out.json")
     assert result.exit_code == 2
-    assert result.output.strip() == (
-        "Error: Entry 'bad': units must be 1/A or 1/nm, not 'px'."
-    )
+    assert "failed: there is no file 'none.tif'" in result.output
+    assert "failed: units must be 1/A, 1/nm or mrad, not 'px'." in result.output
+    assert "None of the sets could be classified" in result.output
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [each["name"] for each in written] == ["one", "two"]
 
 
 @pytest.mark.parametrize("option, value", [("--model", "resnet"), ("--device", "xpu9")])
@@ -104,15 +107,19 @@ def test_what_is_wrong_for_all_is_said_once(folder, model, option, value):
 
 
 def test_results_of_the_others_are_kept(run, tmp_path):
-    bad = scans.patterns().astype(np.float32)
-    bad[3, 4] = np.nan
-    tifffile.imwrite(tmp_path / "bad.tif", bad)
     tifffile.imwrite(tmp_path / "good.tif", scans.patterns())
     folders.write_labels(
-        tmp_path, folders.entry("bad", "bad.tif"), folders.entry("good", "good.tif")
+        tmp_path, folders.entry("bad", "none.tif"), folders.entry("good", "good.tif")
     )
-    result = run(tmp_path, "--json", tmp_path / "out.json")
-    assert result.exit_code == 2
-    assert "Error: Entry 'bad': Pattern number 0" in result.output
-    (written,) = json.loads((tmp_path / "out.json").read_text())
-    assert written["name"] == "good"
+    figures = tmp_path / "figures"
+    result = run(tmp_path, "--json", tmp_path / "out.json", "--figures", figures)
+    assert result.exit_code == 0, result.output
+    assert re.search("^bad +failed: there is no file 'none.tif'", result.output, re.M)
+    assert "Warning: not classified, see above: 'bad'." in result.output
+    bad, good = json.loads((tmp_path / "out.json").read_text())
+    # What the format promises of every entry
+    for key in ("name", "kind", "n_patterns", "rank", "rank_single", "abstained"):
+        assert key in bad and key in good
+    assert bad["error"].startswith("there is no file") and "error" not in good
+    assert good["rank"]["space_group"] >= 1
+    assert [path.name for path in figures.iterdir()] == ["good.png"]

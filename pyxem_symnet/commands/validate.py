@@ -44,7 +44,7 @@ _COLUMNS = {
 @click.option(
     "--figures",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for a picture of each entry.",
+    help="Folder for pictures that explain the answer of each entry.",
 )
 def validate(
     folder: Path, model: str, device: str, json_path: Path | None, figures: Path | None
@@ -55,31 +55,46 @@ def validate(
     beam_energy, centre, space_group, kind. Each pattern is classified by
     itself, and all of a set as views of one crystal. Printed is the place
     of the truth among the ranked answers, 1 for the first.
+
+    A set that can't be read or classified is reported and doesn't stop the
+    others. The exit status is 2 if all of them fail.
     """
-    from pyxem_symnet.signals.validation import ValidationError
+    from pyxem_symnet.signals.validation import FailedValidation
     from pyxem_symnet.signals.validation import validate as run
 
-    results, failure = [], None
+    results, failures = [], []
     with user_errors():
-        try:
-            for validation in run(
-                folder, model=model, device=device, show_progressbar=show_progress()
-            ):
-                if not results:
-                    _echo_header(model)
-                results.append(validation.to_dict())
-                _echo(results[-1])
-                if figures is not None:
-                    path = figures / f"{validation.entry.slug}.png"
-                    with replacing(path, overwrite=True) as temporary:
-                        validation.plot().savefig(temporary, dpi=120)
-        except ValidationError as error:
-            failure = error
+        for validation in run(
+            folder, model=model, device=device, show_progressbar=show_progress()
+        ):
+            if not results:
+                _echo_header(model)
+            results.append(validation.to_dict())
+            if isinstance(validation, FailedValidation):
+                failures.append(validation)
+                click.echo(f"{validation.name:<24}  failed: {validation.reason}")
+                continue
+            _echo(results[-1])
+            if figures is not None:
+                _draw(validation, figures)
         if json_path is not None:
             with replacing(json_path, overwrite=True) as temporary:
                 temporary.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    if failure is not None:
-        raise UserError(f"{failure}\nThe results are those of the other entries.")
+    if len(failures) == len(results):
+        raise UserError("None of the sets could be classified; see above.")
+    if failures:
+        names = ", ".join(repr(failure.name) for failure in failures)
+        click.echo(f"Warning: not classified, see above: {names}.", err=True)
+
+
+def _draw(validation, folder: Path) -> None:
+    """Write the explanation of all patterns, and of the best one alone."""
+    slug = validation.entry.slug
+    with replacing(folder / f"{slug}.png", overwrite=True) as temporary:
+        validation.plot().savefig(temporary, dpi=100)
+    if len(validation.single) > 1:
+        with replacing(folder / f"{slug}_single.png", overwrite=True) as temporary:
+            validation.plot(single=True).savefig(temporary, dpi=100)
 
 
 def _echo_header(model: str) -> None:

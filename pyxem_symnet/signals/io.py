@@ -18,7 +18,8 @@ def load_patterns(file: str | os.PathLike):
     Parameters
     ----------
     file
-        Anything that HyperSpy reads.
+        Anything that HyperSpy reads, or patterns of shape
+        (..., ky, kx) in NumPy's .npy.
 
     Returns
     -------
@@ -35,6 +36,8 @@ def load_patterns(file: str | os.PathLike):
     """
     from pyxem_symnet.signals.checks import signal_type
 
+    if Path(file).suffix.lower() == ".npy":
+        return _from_numpy(Path(file))
     loaded = _load(Path(file), lazy=True)
     signals = loaded if isinstance(loaded, list) else [loaded]
     patterns = [s for s in signals if len(s.axes_manager.signal_axes) == 2]
@@ -68,11 +71,8 @@ def load_array(file: str | os.PathLike) -> np.ndarray:
         If the file can't be read, or holds several signals.
     """
     file = Path(file)
-    if file.suffix == ".npy":
-        try:
-            return np.load(file)
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"{file} can't be read by NumPy: {error}") from error
+    if file.suffix.lower() == ".npy":
+        return _load_npy(file)
     loaded = _load(file, lazy=False)
     if isinstance(loaded, list):
         raise ValueError(
@@ -80,6 +80,35 @@ def load_array(file: str | os.PathLike) -> np.ndarray:
             "you mean to its own file."
         )
     return np.asarray(loaded.data)
+
+
+def _from_numpy(file: Path):
+    """Return the patterns of a .npy file as a lazy signal."""
+    import dask.array as da
+    from pyxem.signals import LazyElectronDiffraction2D
+
+    from pyxem_symnet.signals.checks import signal_type
+
+    data = _load_npy(file, mmap_mode="r")
+    if data.ndim < 2 or 0 in data.shape:
+        raise ValueError(
+            f"{file} has the shape {data.shape}; patterns need two axes or more, the "
+            "last two being (ky, kx)."
+        )
+    chunks = (*("auto",) * (data.ndim - 2), -1, -1)
+    signal = LazyElectronDiffraction2D(da.from_array(data, chunks=chunks))
+    try:
+        signal_type(signal)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file}: {error}") from error
+    return signal
+
+
+def _load_npy(file: Path, mmap_mode: str | None = None) -> np.ndarray:
+    try:
+        return np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{file} can't be read by NumPy: {error}") from error
 
 
 def _load(file: Path, lazy: bool):

@@ -8,8 +8,8 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from pyxem_symnet.signals.calibration import (
     read_beam_energy,
     read_detector,
     reciprocal_unit,
+    wavelength,
 )
 from pyxem_symnet.signals.io import load_array, load_patterns
 
@@ -28,10 +29,14 @@ LABELS_FILE = "labels.yaml"
 #: polycrystal, no crystal
 KINDS = ("pattern", "series", "rings", "amorphous")
 
-_REQUIRED = ("name", "files", "pixel_size", "units", "space_group", "kind")
-_OPTIONAL = ("beam_energy", "centre", "mask")
+_REQUIRED = ("name", "files", "pixel_size", "units", "kind")
+_OPTIONAL = ("beam_energy", "centre", "mask", "space_group")
 # Words for people
 _REMARKS = ("comment", "description", "licence", "note", "phase", "source")
+
+
+# Folders that HyperSpy reads as one file
+_STORES = (".zspy", ".zarr")
 
 
 class LabelError(ValueError):
@@ -49,9 +54,9 @@ class Entry:
     files
         Files with the patterns, one or more in each.
     pixel_size
-        Reciprocal size of a detector pixel in 1/Å.
+        Reciprocal size of a detector pixel in 1/Å, or (x, y).
     kind
-        One of :data:`KINDS`.
+        One of :data:`KINDS`, or another word.
     space_group
         True space group, 1 to 230, or None if there is none.
     centre
@@ -61,21 +66,38 @@ class Entry:
         In kV, None if it is not known.
     mask
         File of detector pixels to exclude: those that are not 0.
+    slug
+        The name as part of the name of a file.
     """
 
     name: str
     files: tuple[Path, ...]
-    pixel_size: float
+    pixel_size: float | tuple[float, float]
     kind: str
     space_group: int | None = None
     centre: str | tuple[float, float] = "auto"
     beam_energy: float | None = None
     mask: Path | None = None
+    slug: str = ""
 
-    @property
-    def slug(self) -> str:
-        """The name as part of the name of a file."""
-        return re.sub(r"[^\w.-]+", "_", self.name)
+
+@dataclass(frozen=True)
+class BrokenEntry:
+    """An entry of ``labels.yaml`` that can't be used.
+
+    Parameters
+    ----------
+    name
+        What it is called, or its number if it has no name.
+    kind
+        What it says it is, or None.
+    reason
+        Why it can't be used.
+    """
+
+    name: str
+    kind: str | None
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -97,7 +119,7 @@ class LabelledPatterns:
     mask: np.ndarray | None
 
 
-def read_labels(folder: str | os.PathLike) -> tuple[Entry, ...]:
+def read_labels(folder: str | os.PathLike) -> tuple[Entry | BrokenEntry, ...]:
     """Read what ``labels.yaml`` says of the files beside it.
 
     Parameters
@@ -108,14 +130,14 @@ def read_labels(folder: str | os.PathLike) -> tuple[Entry, ...]:
     Returns
     -------
     entries
-        In the file's order. All their files exist.
+        In the file's order. An entry that lacks something, has
+        something impossible or names a file that doesn't exist is a
+        :class:`BrokenEntry`, which says so; the others can be used.
 
     Raises
     ------
     LabelError
-        If there is no such file, it is no list of entries, or an entry
-        lacks something, has something impossible, or names a
-        file that doesn't exist.
+        If there is no such file, or it is no list of entries.
     """
     import yaml
 
@@ -135,19 +157,10 @@ def read_labels(folder: str | os.PathLike) -> tuple[Entry, ...]:
         raise LabelError(
             f"{path} must be a list of entries, each starting with '- name: ...'."
         )
-    entries = tuple(
+    return _with_slugs(
         _read_entry(values, number, folder)
         for number, values in enumerate(described, start=1)
     )
-    seen: dict[str, str] = {}
-    for entry in entries:
-        if entry.slug in seen:
-            raise LabelError(
-                f"{path}: the names {seen[entry.slug]!r} and {entry.name!r} are the "
-                "same, or would be as names of files. Choose others."
-            )
-        seen[entry.slug] = entry.name
-    return entries
 
 
 def load_entry(entry: Entry) -> LabelledPatterns:
@@ -171,7 +184,7 @@ def load_entry(entry: Entry) -> LabelledPatterns:
         mask = None if entry.mask is None else load_array(entry.mask) != 0
         return LabelledPatterns(entry, signal, checks.signal_mask(mask, signal))
     except (ValueError, TypeError, OSError) as error:
-        raise LabelError(f"Entry {entry.name!r}: {error}") from error
+        raise LabelError(str(error)) from error
 
 
 def _stack(files: Sequence[Path]):
@@ -202,47 +215,70 @@ def _size(shape: Sequence[int]) -> str:
     return f"{shape[1]} x {shape[0]}"
 
 
-def _read_entry(values, number: int, folder: Path) -> Entry:
+def _with_slugs(
+    entries: Iterable[Entry | BrokenEntry],
+) -> tuple[Entry | BrokenEntry, ...]:
+    """Give entries names for files, no two the same."""
+    taken: set[str] = set()
+    named: list[Entry | BrokenEntry] = []
+    for entry in entries:
+        if isinstance(entry, Entry):
+            stem = slug = re.sub(r"[^\w.-]+", "_", entry.name)
+            number = 1
+            # Some file systems take A and a for the same
+            while slug.lower() in taken:
+                number += 1
+                slug = f"{stem}_{number}"
+            taken.add(slug.lower())
+            entry = replace(entry, slug=slug)
+        named.append(entry)
+    return tuple(named)
+
+
+def _read_entry(values, number: int, folder: Path) -> Entry | BrokenEntry:
     """Return an entry; its values are whatever somebody typed."""
     if not isinstance(values, dict):
-        raise LabelError(
-            f"Entry number {number} of {LABELS_FILE} must have keys such as 'name: "
-            f"...', not be {values!r}."
-        )
-    name = values.get("name")
-    title = f"Entry number {number}" if name is None else f"Entry {str(name)!r}"
+        reason = f"an entry must have keys such as 'name: ...', not be {values!r}."
+        return BrokenEntry(f"number {number}", None, reason)
+    name, kind = values.get("name"), values.get("kind")
+    title = f"number {number}" if name is None else str(name)
     try:
-        known = (*_REQUIRED, *_OPTIONAL)
-        unknown = [key for key in values if key not in (*known, *_REMARKS)]
-        if unknown:
-            # Somebody else's folder may say more than is of use here
-            warnings.warn(
-                f"{title}: the key {str(unknown[0])!r} is not used. The keys are "
-                f"{', '.join(known)}.",
-                stacklevel=2,
-            )
-        missing = [key for key in _REQUIRED if key not in values]
+        missing = [key for key in _REQUIRED if values.get(key) is None]
         if missing:
-            advice = " (null for none)" if missing[0] == "space_group" else ""
-            raise ValueError(f"the key {missing[0]!r} is missing{advice}.")
-        if values["kind"] not in KINDS:
-            raise ValueError(
-                f"kind must be one of {', '.join(KINDS)}, not {values['kind']!r}."
-            )
-        energy = values.get("beam_energy")
-        mask = values.get("mask")
+            raise ValueError(f"the key {missing[0]!r} is missing.")
+        _tell_oddities(values, title)
+        energy, mask = values.get("beam_energy"), values.get("mask")
+        energy = None if energy is None else _number(energy, "beam_energy")
         return Entry(
-            name=str(name),
+            name=title,
             files=_find_files(values["files"], folder),
-            pixel_size=_pixel_size(values["pixel_size"], values["units"]),
-            kind=values["kind"],
-            space_group=_space_group(values["space_group"]),
+            pixel_size=_pixel_size(values["pixel_size"], values["units"], energy),
+            kind=str(kind),
+            space_group=_space_group(values.get("space_group")),
             centre=_centre(values.get("centre")),
-            beam_energy=None if energy is None else _number(energy, "beam_energy"),
+            beam_energy=energy,
             mask=None if mask is None else _find_files(mask, folder)[0],
         )
     except ValueError as error:
-        raise LabelError(f"{title}: {error}") from error
+        return BrokenEntry(title, None if kind is None else str(kind), str(error))
+
+
+def _tell_oddities(values: dict, title: str) -> None:
+    """Warn of what is not used: somebody else's folder may say more."""
+    known = (*_REQUIRED, *_OPTIONAL)
+    unknown = [key for key in values if key not in (*known, *_REMARKS)]
+    if unknown:
+        warnings.warn(
+            f"Entry {title!r}: the key {str(unknown[0])!r} is not used. The keys are "
+            f"{', '.join(known)}.",
+            stacklevel=2,
+        )
+    if values["kind"] not in KINDS:
+        warnings.warn(
+            f"Entry {title!r}: the kind {values['kind']!r} is none of "
+            f"{', '.join(KINDS)}. It is classified all the same.",
+            stacklevel=2,
+        )
 
 
 def _find_files(wanted, folder: Path) -> tuple[Path, ...]:
@@ -253,23 +289,45 @@ def _find_files(wanted, folder: Path) -> tuple[Path, ...]:
     for pattern in patterns:
         # A name may have brackets in it that are no glob
         if (folder / pattern).exists():
-            found.append(folder / pattern)
-            continue
-        names = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
-        if not names:
+            names = [pattern]
+        else:
+            names = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
+        here = [path for name in names for path in _in_folder(folder / name)]
+        if not here:
             raise ValueError(f"there is no file {pattern!r} in {folder}.")
-        found += [folder / name for name in names]
-    return tuple(found)
+        found += here
+    # The same file may fit two patterns
+    return tuple(dict.fromkeys(found))
 
 
-def _pixel_size(value, units) -> float:
+def _in_folder(path: Path) -> list[Path]:
+    """Return a file itself, or the files of a folder, which is a series."""
+    if not path.is_dir() or path.suffix.lower() in _STORES:
+        return [path]
+    return sorted(
+        each
+        for each in path.iterdir()
+        if not each.name.startswith(".")
+        and (each.is_file() or each.suffix.lower() in _STORES)
+    )
+
+
+def _pixel_size(value, units, beam_energy: float | None):
+    """Return the size in 1/Å, one or (x, y)."""
     factor = reciprocal_unit(units)
+    if factor is None and str(units).strip().lower() == "mrad":
+        if beam_energy is None:
+            raise ValueError("units in mrad need the key 'beam_energy', in kV.")
+        factor = 1e-3 / wavelength(beam_energy)
     if factor is None:
-        raise ValueError(f"units must be 1/A or 1/nm, not {units!r}.")
-    size = _number(value, "pixel_size") * factor
-    if size <= 0:
-        raise ValueError(f"pixel_size must be positive, not {value!r}.")
-    return size
+        raise ValueError(f"units must be 1/A, 1/nm or mrad, not {units!r}.")
+    values = value if isinstance(value, list) else [value]
+    sizes = tuple(_number(each, "pixel_size") * factor for each in values)
+    if len(sizes) not in (1, 2) or min(sizes) <= 0:
+        raise ValueError(
+            f"pixel_size must be positive, one number or [x, y], not {value!r}."
+        )
+    return sizes if len(sizes) == 2 else sizes[0]
 
 
 def _space_group(value) -> int | None:

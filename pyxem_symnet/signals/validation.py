@@ -15,22 +15,25 @@ from pyxem_symnet.inference.plan import ModelReference
 from pyxem_symnet.models.registry import DEFAULT_MODEL
 from pyxem_symnet.signals import levels
 from pyxem_symnet.signals.classify import classify_space_group
-from pyxem_symnet.signals.evidence import Evidence, find_evidence, plot_evidence
-from pyxem_symnet.signals.labels import Entry, LabelledPatterns, load_entry, read_labels
+from pyxem_symnet.signals.labels import (
+    BrokenEntry,
+    Entry,
+    LabelledPatterns,
+    load_entry,
+    read_labels,
+)
 from pyxem_symnet.symmetry import LEVELS, rank_of_truth
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from pyxem_symnet.signals.explain import Explanation
 
 # Patterns of this many bytes are read once and kept, instead of once for
 # every pass over them
 _MAX_IN_MEMORY = 2**30
 # The threshold of SpaceGroupProbabilities.abstained()
 _LEVEL, _THRESHOLD = "crystal_system", 0.5
-
-
-class ValidationError(ValueError):
-    """Some sets of patterns could not be classified."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +52,19 @@ class Validation:
     pooled
         Probabilities of all patterns as views of one crystal, of shape
         (space groups,).
-    evidence
-        Spots that were found.
+    explanation
+        What the pooled answer rests on.
+    explanation_single
+        The same of the pattern with the most spots, alone. If there is
+        only one, it is that above.
     """
 
     entry: Entry
     space_groups: tuple[int, ...]
     single: np.ndarray
     pooled: np.ndarray
-    evidence: Evidence
+    explanation: Explanation
+    explanation_single: Explanation
 
     @property
     def rank(self) -> dict[str, int] | None:
@@ -99,11 +106,12 @@ class Validation:
 
     def to_dict(self) -> dict:
         """Return the figures as plain values for JSON."""
+        n_spots = [len(view.vectors) for view in self.explanation.views]
         return {
             "name": self.entry.name,
             "kind": self.entry.kind,
             "n_patterns": len(self.single),
-            "n_spots": float(np.median(self.evidence.n_spots)),
+            "n_spots": float(np.median(n_spots)),
             "space_group": self.entry.space_group,
             "rank": self.rank,
             "rank_single": self.rank_single,
@@ -113,22 +121,63 @@ class Validation:
             "not_crystalline": self.not_crystalline,
         }
 
-    def plot(self) -> Figure:
-        """Draw what the pooled answer rests on, and the answer."""
-        truth = 0 if self.entry.kind == "amorphous" else self.entry.space_group
+    def plot(self, single: bool = False) -> Figure:
+        """Draw an answer and what it rests on.
+
+        Parameters
+        ----------
+        single
+            Whether it is that of the one pattern with the most spots,
+            instead of that of all patterns.
+        """
+        entry, explanation = self.entry, self.explanation
+        truth = 0 if entry.kind == "amorphous" else entry.space_group
         of = f", space group {truth}" if truth else ""
-        n_patterns = len(self.single)
-        views = "one pattern" if n_patterns == 1 else f"{n_patterns} patterns pooled"
-        return plot_evidence(
-            self.evidence,
-            self.pooled,
-            self.space_groups,
-            title=f"{self.entry.name} ({self.entry.kind}{of}): {views}",
-            truth=truth,
-        )
+        views = "one pattern"
+        if single:
+            explanation = self.explanation_single
+            views = f"pattern {explanation.shown.index[0]} alone"
+        elif len(self.single) > 1:
+            views = f"{len(self.single)} patterns pooled"
+        title = f"{entry.name} ({entry.kind}{of}): {views}"
+        return explanation.plot(title, truth)
 
     def _ranks(self, values: np.ndarray, level: str) -> np.ndarray:
         return rank_of_truth(values, self.space_groups, level, self.entry.space_group)
+
+
+@dataclass(frozen=True)
+class FailedValidation:
+    """A set of patterns that could not be classified.
+
+    Parameters
+    ----------
+    name, kind
+        What the labels say of it.
+    reason
+        Why not.
+    """
+
+    name: str
+    kind: str | None
+    reason: str
+
+    def to_dict(self) -> dict:
+        """Return the keys of :meth:`Validation.to_dict`, and "error"."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "n_patterns": 0,
+            "n_spots": 0.0,
+            "space_group": None,
+            "rank": None,
+            "rank_single": None,
+            "abstained": True,
+            "confidence": None,
+            "best": None,
+            "not_crystalline": None,
+            "error": self.reason,
+        }
 
 
 def validate(
@@ -137,11 +186,8 @@ def validate(
     model: str | os.PathLike = DEFAULT_MODEL,
     device: str = "auto",
     show_progressbar: bool = False,
-) -> Iterator[Validation]:
+) -> Iterator[Validation | FailedValidation]:
     """Classify labelled patterns, each alone and those of a set pooled.
-
-    All entries are checked, and their files opened, before the first is
-    classified.
 
     Parameters
     ----------
@@ -153,34 +199,38 @@ def validate(
     Yields
     ------
     validation
-        The answers for each entry, in the file's order.
+        The answers for each entry, in the file's order. An entry that
+        is not as it must be, or whose files can't be read or
+        classified, doesn't stop the others: it is a
+        :class:`FailedValidation`, which says why.
 
     Raises
     ------
     pyxem_symnet.signals.labels.LabelError
-        If labels or files are not as they must be; nothing is
-        classified then.
+        If there is no ``labels.yaml``, or it is no list.
     ValueError
         If there is no such model or device.
-    ValidationError
-        After the last entry, if the patterns of some could not be read
-        or classified.
     """
-    sets = [load_entry(entry) for entry in read_labels(folder)]
+    entries = read_labels(folder)
     # What is wrong for all of them is no failure of the first
     ModelReference.find(model)
     if device != "auto":
         resolve_device(device)
-    failures = []
-    for patterns in sets:
+    for entry in entries:
+        if isinstance(entry, BrokenEntry):
+            yield FailedValidation(entry.name, entry.kind, entry.reason)
+            continue
         try:
-            validation = _classify(patterns, model, device, show_progressbar)
-        except (ValueError, OSError) as error:
-            failures.append(f"Entry {patterns.entry.name!r}: {error}")
-        else:
-            yield validation
-    if failures:
-        raise ValidationError("\n".join(failures))
+            yield _classify(load_entry(entry), model, device, show_progressbar)
+        except Exception as error:
+            # Readers raise whatever they like for files that are cut off
+            yield FailedValidation(entry.name, entry.kind, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    expected = isinstance(error, ValueError | OSError) and text
+    return text if expected else f"{type(error).__name__}: {text}"
 
 
 def _classify(
@@ -188,7 +238,8 @@ def _classify(
 ) -> Validation:
     entry, signal = patterns.entry, patterns.signal
     if signal.data.nbytes <= _MAX_IN_MEMORY:
-        signal = _in_memory(signal)
+        signal = signal.deepcopy()
+        signal.compute(show_progressbar=False)
     options = {
         "model": model,
         "device": device,
@@ -196,25 +247,21 @@ def _classify(
         "centre": entry.centre,
         "beam_energy": entry.beam_energy,
         "signal_mask": patterns.mask,
+        "lazy_output": False,
+        "show_progressbar": show_progressbar,
     }
-    shown = {"lazy_output": False, "show_progressbar": show_progressbar}
-    single = classify_space_group(signal, **options, **shown)
+    single = classify_space_group(signal, **options)
     one_crystal = np.zeros(len(signal.data), int)
-    pooled = classify_space_group(signal, regions=one_crystal, **options, **shown)
+    pooled = classify_space_group(signal, regions=one_crystal, **options)
+    explanation = pooled.explain(signal, region=0, device=device)
+    alone = explanation
+    if len(signal.data) > 1:
+        alone = single.explain(signal, explanation.shown.index, device=device)
     return Validation(
         entry,
         single.space_groups,
         single.data,
         pooled.to_regions().data[0],
-        find_evidence(signal, **options),
+        explanation,
+        alone,
     )
-
-
-def _in_memory(signal):
-    signal = signal.deepcopy()
-    try:
-        signal.compute(show_progressbar=False)
-    except Exception as error:
-        # Readers raise whatever they like for files that are cut off
-        raise OSError(f"the patterns can't be read: {error}") from error
-    return signal

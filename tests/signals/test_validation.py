@@ -2,6 +2,7 @@
 """Labelled folders: what is read, what is answered, what is refused."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,11 +11,26 @@ from pyxem.signals import ElectronDiffraction2D
 
 import pyxem_symnet
 from pyxem_symnet.signals import validate
-from pyxem_symnet.signals.evidence import MAX_PATTERNS, find_evidence
-from pyxem_symnet.signals.labels import LabelError, load_entry, read_labels
-from pyxem_symnet.signals.validation import Validation, ValidationError
+from pyxem_symnet.signals.labels import (
+    BrokenEntry,
+    LabelError,
+    load_entry,
+    read_labels,
+)
+from pyxem_symnet.signals.validation import FailedValidation, Validation
 from pyxem_symnet.symmetry import LEVELS, level_of
 from tests.signals import folders, scans
+
+
+def write_mrc(path, images):
+    """Write a stack as MRC2014, mode 6: unsigned 16-bit integers."""
+    header = np.zeros(256, "<i4")
+    header[:4] = (*images.shape[::-1], 6)
+    header[7:10] = images.shape[::-1]
+    header[16:19] = (1, 2, 3)
+    header[52] = int.from_bytes(b"MAP ", "little")
+    header[53] = 0x4444
+    path.write_bytes(header.tobytes() + images.astype("<u2").tobytes())
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +125,9 @@ class TestResults:
         )
         close(results["one"].pooled, expected.data)
         close(results["one"].single[0], expected.data)
-        assert np.isnan(results["one"].evidence.image[:3]).all()
-        assert results["one"].evidence.centre == (27.5, 31.5)
+        prepared = results["one"].explanation.shown.preparation
+        np.testing.assert_array_equal(prepared.mask, mask)
+        assert prepared.centre == (27.5, 31.5)
 
     def test_json(self, results):
         for name, each in results.items():
@@ -152,45 +169,45 @@ class TestResults:
 def test_abstained(pooled, abstained):
     values = np.array(pooled, np.float32)
     entry = folders.entry("a", [])
-    validation = Validation(entry, (225, 229, 62), values[None], values, None)
+    validation = Validation(entry, (225, 229, 62), values[None], values, None, None)
     assert validation.abstained is abstained
 
 
-class TestEvidence:
-    def test_spots_are_on_bright_pixels(self, results):
-        evidence = results["stack of rutile"].evidence
-        assert evidence.n_spots.shape == (4,)
-        assert evidence.n_spots.max() == len(evidence.pixels) > 4
-        assert evidence.number == evidence.n_spots.argmax()
-        assert evidence.lengths.size == evidence.n_spots.sum()
-        x, y = np.rint(evidence.pixels).astype(int).T
-        inside = (x > 0) & (x < 55) & (y > 0) & (y < 63)
-        around = np.median(evidence.image)
-        assert (evidence.image[y[inside], x[inside]] > around).mean() > 0.9
-        # Pixels from the beam and 1/Å from the beam are the same vectors
-        np.testing.assert_allclose(
-            (evidence.pixels - evidence.centre) * folders.PIXEL_SIZE,
-            evidence.vectors,
-            atol=1e-5,
-        )
+class TestExplanations:
+    def test_answers_are_those_of_the_validation(self, results, close):
+        for each in results.values():
+            close(each.explanation.recomputed, each.pooled)
+            (number,) = each.explanation.shown.index
+            close(each.explanation_single.recomputed, each.single[number])
 
-    def test_part_of_a_large_signal(self, model):
-        one = scans.patterns((3,))
-        signal = ElectronDiffraction2D(np.tile(one, (MAX_PATTERNS, 1, 1)))
-        evidence = find_evidence(signal, model, device="cpu", pixel_size=0.04)
-        assert len(evidence.n_spots) == MAX_PATTERNS
+    def test_single_is_the_pattern_with_most_spots(self, results):
+        each = results["stack of rutile"]
+        counts = [len(view.vectors) for view in each.explanation.views]
+        assert len(counts) == 4 and max(counts) > 4
+        assert each.explanation_single.index == (int(np.argmax(counts)),)
+        assert each.to_dict()["n_spots"] == np.median(counts)
+        assert results["one"].explanation_single is results["one"].explanation
 
-    def test_figure(self, results):
+    def test_figures(self, results):
         for each in results.values():
             figure = each.plot()
             assert each.entry.name in figure.get_suptitle()
-            circles = [c for ax in figure.axes for c in ax.collections]
-            offsets = [len(c.get_offsets()) for c in circles]
-            assert len(each.evidence.pixels) in offsets
-            text = [t.get_text() for ax in figure.axes for t in ax.get_yticklabels()]
-            assert each.best["crystal_system"][0] in text
-            assert each.best["diffraction_symbol"][0] in text
-            assert "not crystalline" in text
+            text = [t.get_text() for ax in figure.axes for t in ax.texts]
+            assert any(each.best["crystal_system"][0] in line for line in text)
+        title = results["frames"].plot().get_suptitle()
+        assert title == "frames (series, space group 136): 4 patterns pooled"
+        single = results["frames"].plot(single=True)
+        assert single.get_suptitle().endswith("alone")
+
+    def test_truth_is_marked(self, results):
+        marked = {
+            "stack of rutile": "tetragonal ✓",
+            "one": "orthorhombic ✓",
+            "film": "not crystalline ✓",
+        }
+        for name, label in marked.items():
+            figure = results[name].plot()
+            assert label in [t.get_text() for ax in figure.axes for t in ax.texts]
 
 
 class TestLabels:
@@ -236,6 +253,52 @@ class TestLabels:
             (entry,) = self.read(labelled, described)
         assert entry.name == "mine"
 
+    def test_unknown_kinds_are_told_and_classified(self, labelled):
+        described = folders.entry("mine", "a.tif", kind="zone axis")
+        with pytest.warns(UserWarning, match="'mine': the kind 'zone axis' is none of"):
+            (entry,) = self.read(labelled, described)
+        assert entry.kind == "zone axis"
+
+    @pytest.mark.parametrize(
+        "size, units, expected",
+        [
+            (0.1, "1/nm", 0.01),
+            (0.1, "nm^-1", 0.01),
+            (0.1, "nm⁻¹", 0.01),
+            (0.01, "Å^-1", 0.01),
+            ([0.01, 0.02], "1/A", (0.01, 0.02)),
+            # de Broglie: 0.02508 Å at 200 kV
+            (0.2508, "mrad", 0.01),
+        ],
+    )
+    def test_units(self, labelled, size, units, expected):
+        described = folders.entry("a", "a.tif", pixel_size=size, units=units)
+        (entry,) = self.read(labelled, described)
+        assert entry.pixel_size == pytest.approx(expected, rel=1e-4)
+        assert load_entry(entry).signal.data.shape == (1, 32, 48)
+
+    def test_without_a_space_group_there_is_no_rank(self, labelled):
+        described = folders.entry("a", "a.tif", space_group="leave out")
+        (entry,) = self.read(labelled, described)
+        assert entry.space_group is None
+
+    def test_a_folder_is_a_series(self, labelled):
+        (labelled / "series").mkdir()
+        for number in range(3):
+            image = np.full((32, 48), number, np.uint16)
+            tifffile.imwrite(labelled / "series" / f"{number}.tif", image)
+        (labelled / "series" / ".hidden").write_text("nothing")
+        (entry,) = self.read(labelled, folders.entry("s", "series"))
+        data = load_entry(entry).signal.data.compute()
+        np.testing.assert_array_equal(data[:, 0, 0], [0, 1, 2])
+
+    def test_absolute_paths(self, labelled):
+        path = str(labelled / "a.tif")
+        wanted = [path, str(labelled / "[a].tif"), "a.tif"]
+        (entry,) = self.read(labelled, folders.entry("a", wanted))
+        # Once, whatever it was called by
+        assert entry.files == (labelled / "a.tif",)
+
     def test_name_with_brackets_is_no_glob(self, labelled):
         (entry,) = self.read(labelled, folders.entry("a", "b[1].tif"))
         assert load_entry(entry).signal.data.shape == (1, 32, 48)
@@ -243,15 +306,16 @@ class TestLabels:
     @pytest.mark.parametrize(
         "changes, message",
         [
-            ({"units": "px"}, "units must be 1/A or 1/nm, not 'px'"),
+            ({"units": "px"}, "units must be 1/A, 1/nm or mrad, not 'px'"),
+            ({"units": "mrad", "beam_energy": None}, "need the key 'beam_energy'"),
             ({"units": "leave out"}, "key 'units' is missing"),
-            ({"space_group": "leave out"}, r"'space_group' is missing \(null for none"),
             ({"space_group": 231}, "number from 1 to 230, or null, not 231"),
             ({"space_group": 0}, "not 0"),
             ({"space_group": "Pnma"}, "not 'Pnma'"),
             ({"pixel_size": 0}, "pixel_size must be positive"),
             ({"pixel_size": "small"}, "pixel_size must be a number, not 'small'"),
-            ({"kind": "powder"}, "kind must be one of pattern, series, rings, amo"),
+            ({"kind": "leave out"}, "key 'kind' is missing"),
+            ({"pixel_size": [1, 2, 3]}, "one number or .x, y., not .1, 2, 3."),
             ({"centre": "middle"}, "centre must be 'auto' or"),
             ({"centre": [1, 2, 3]}, "centre must be 'auto' or"),
             ({"centre": [1, None]}, "centre must be a number"),
@@ -266,8 +330,10 @@ class TestLabels:
     def test_entries(self, labelled, changes, message):
         good = folders.entry("good", "a.tif")
         bad = folders.entry("bad", **{"files": "a.tif"} | changes)
-        with pytest.raises(LabelError, match=f"^Entry 'bad': .*{message}"):
-            self.read(labelled, good, bad)
+        first, second = self.read(labelled, good, bad)
+        assert first.name == "good" and load_entry(first)
+        assert isinstance(second, BrokenEntry) and second.name == "bad"
+        assert re.search(message, second.reason)
 
     @pytest.mark.parametrize(
         "changes, message",
@@ -284,7 +350,7 @@ class TestLabels:
     def test_files(self, labelled, changes, message):
         bad = folders.entry("bad", **{"files": "a.tif"} | changes)
         (entry,) = self.read(labelled, bad)
-        with pytest.raises(LabelError, match=f"^Entry 'bad': .*{message}"):
+        with pytest.raises(LabelError, match=message):
             load_entry(entry)
 
     def test_vectors_are_refused(self, labelled):
@@ -293,18 +359,17 @@ class TestLabels:
         with pytest.raises(LabelError, match="holds diffraction vectors, not patterns"):
             load_entry(entry)
 
-    def test_same_name(self, labelled):
-        entries = [folders.entry(name, "a.tif") for name in ("a b", "a/b")]
-        with pytest.raises(LabelError, match="'a b' and 'a/b'"):
-            self.read(labelled, *entries)
+    def test_names_of_files_differ(self, labelled):
+        names = ["a b", "a/b", "A b", "a b"]
+        entries = self.read(labelled, *(folders.entry(n, "a.tif") for n in names))
+        assert [entry.name for entry in entries] == names
+        assert [entry.slug for entry in entries] == ["a_b", "a_b_2", "A_b_3", "a_b_4"]
 
     @pytest.mark.parametrize(
         "text, message",
         [
             ("", "must be a list of entries"),
             ("name: a", "must be a list of entries"),
-            ("- a", "Entry number 1 of labels.yaml must have keys"),
-            ("- kind: rings", "Entry number 1: the key 'name' is missing"),
             ("- {", "is not YAML: .*line 1"),
         ],
     )
@@ -313,33 +378,77 @@ class TestLabels:
         with pytest.raises(LabelError, match=message):
             read_labels(tmp_path)
 
+    @pytest.mark.parametrize(
+        "text, kind, message",
+        [
+            ("- a", None, "must have keys such as 'name: ...', not be 'a'"),
+            ("- kind: rings", "rings", "the key 'name' is missing"),
+        ],
+    )
+    def test_entries_without_a_name(self, tmp_path, text, kind, message):
+        (tmp_path / "labels.yaml").write_text(text)
+        (entry,) = read_labels(tmp_path)
+        assert (entry.name, entry.kind) == ("number 1", kind)
+        assert message in entry.reason
+
     def test_no_labels(self, tmp_path):
         with pytest.raises(LabelError, match=r"labels.yaml can't be read \(No such"):
             read_labels(tmp_path)
 
 
 class TestFailures:
-    def test_all_is_checked_before_anything_is_classified(self, folder, tmp_path):
-        folders.write_folder(tmp_path)
-        (tmp_path / "film.tif").write_text("nothing")
-        with pytest.raises(LabelError, match="Entry 'film': .*can't be read"):
-            next(validate(tmp_path, model="there is no such model"))
-
-    def test_patterns_that_fail_later_do_not_stop_the_others(self, tmp_path, model):
-        good = scans.patterns()
-        bad = good.astype(np.float32)
-        bad[3, 4] = np.nan
-        tifffile.imwrite(tmp_path / "good.tif", good)
-        tifffile.imwrite(tmp_path / "bad.tif", bad)
+    def test_the_others_are_classified(self, tmp_path, model):
+        tifffile.imwrite(tmp_path / "good.tif", scans.patterns())
+        images = np.full((2, 48, 48), np.nan, np.float32)
+        images[0] = scans.patterns()
+        np.save(tmp_path / "bad.npy", images)
+        (tmp_path / "text.tif").write_text("nothing")
+        # A given mask is not added to
+        np.save(tmp_path / "mask.npy", np.eye(48))
         folders.write_labels(
             tmp_path,
-            folders.entry("bad", "bad.tif"),
+            folders.entry("label", "good.tif", units="px"),
+            folders.entry("file", "none.tif"),
+            folders.entry("reader", "text.tif"),
+            folders.entry("values", "bad.npy", mask="mask.npy"),
             folders.entry("good", "good.tif"),
         )
-        answers = validate(tmp_path, model=model, device="cpu")
-        assert next(answers).entry.name == "good"
-        with pytest.raises(ValidationError, match="Entry 'bad': .*not finite"):
-            next(answers)
+        *failed, last = validate(tmp_path, model=model, device="cpu")
+        assert last.entry.name == "good" and last.to_dict()["rank"]
+        reasons = {each.name: each.reason for each in failed}
+        assert "units must be" in reasons["label"]
+        assert "no file 'none.tif'" in reasons["file"]
+        assert "can't be read" in reasons["reader"]
+        assert "not finite" in reasons["values"]
+        for each in failed:
+            assert isinstance(each, FailedValidation)
+            plain = json.loads(json.dumps(each.to_dict()))
+            assert plain["kind"] == "series"
+            assert plain["error"] == each.reason
+            assert set(plain) == {*last.to_dict(), "error"}
+            assert plain["abstained"] and plain["n_patterns"] == 0
+            assert plain["rank"] is plain["rank_single"] is plain["confidence"] is None
+
+    def test_what_is_wrong_for_all_is_raised(self, folder):
+        with pytest.raises(ValueError, match="no model or file"):
+            next(validate(folder, model="there is no such model"))
+
+    @pytest.mark.parametrize("suffix", ["hspy", "zspy", "npy", "mrc", "tif"])
+    def test_formats(self, tmp_path, suffix):
+        images = scans.patterns((2,), dtype=np.uint16)
+        path = tmp_path / f"stack.{suffix}"
+        if suffix == "npy":
+            np.save(path, images)
+        elif suffix == "tif":
+            tifffile.imwrite(path, images)
+        elif suffix == "mrc":
+            write_mrc(path, images)
+        else:
+            ElectronDiffraction2D(images).save(path)
+        folders.write_labels(tmp_path, folders.entry("stack", path.name))
+        (entry,) = read_labels(tmp_path)
+        data = load_entry(entry).signal.data.compute()
+        np.testing.assert_array_equal(data, images)
 
     def test_pictures(self, tmp_path, model):
         """8-bit images are read, coloured ones are refused."""
@@ -352,5 +461,5 @@ class TestFailures:
         assert answer.to_dict()["n_spots"] > 0
         coloured = np.stack([image, image // 2, image // 3], -1)
         Image.fromarray(coloured).save(tmp_path / "grey.png")
-        with pytest.raises(LabelError, match="'grey': .*grey.png: .*real numbers"):
-            next(validate(tmp_path, model=model))
+        (answer,) = validate(tmp_path, model=model)
+        assert "real numbers" in answer.reason
