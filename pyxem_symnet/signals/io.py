@@ -106,7 +106,7 @@ def _from_numpy(file: Path):
 
 def _load_npy(file: Path, mmap_mode: str | None = None) -> np.ndarray:
     try:
-        return np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
+        return np.load(file, mmap_mode=mmap_mode)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{file} can't be read by NumPy: {error}") from error
 
