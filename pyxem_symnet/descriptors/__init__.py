@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "centre": ["find_centre"],
         "finder": ["SpotFinder"],
+        "masks": ["DetectorMasks", "find_masks"],
         "geometry": ["PatternGeometry", "grid_coordinates", "resample"],
         "pairs": ["PairMap"],
         "radial": ["RadialProfile"],

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyxem_symnet.descriptors._pixels import (
     bin_mean,
+    block_max,
     clip_hot_pixels,
     electron_gain,
     prepare_images,
@@ -20,8 +21,13 @@ from pyxem_symnet.descriptors._pixels import (
 _N_RAYS = 16
 _RAY_LENGTH = 32
 _WINDOW = 24
-# Detectors are averaged down to about this many pixels, and to half of
-# it where symmetry is compared.
+_BLOCK = 4
+# A blob this much brighter than any other is the beam's
+_DOMINANCE = 4.0
+# How much more like its own inverse a pattern has to be about another point
+# than about its brightest blob for this not to be the beam
+_MORE_SYMMETRIC = 0.1
+# Detectors are averaged down to about this many pixels
 _WORKING_SIZE = 256
 
 
@@ -29,7 +35,7 @@ def find_centre(
     images: Tensor,
     mask: Tensor | None = None,
     *,
-    search_fraction: float = 0.5,
+    search_fraction: float = 0.7,
     method: str = "auto",
 ) -> Tensor:
     """Find the direct beam of each pattern with sub-pixel accuracy.
@@ -69,7 +75,7 @@ def locate_beam(
     images: Tensor,
     mask: Tensor | None = None,
     *,
-    search_fraction: float = 0.5,
+    search_fraction: float = 0.7,
     method: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Find the direct beam as `find_centre` does, and say how.
@@ -100,7 +106,7 @@ def locate_beam(
 
 
 def centre_of_mean(
-    mean: Tensor, weight: Tensor, search_fraction: float = 0.5, method: str = "auto"
+    mean: Tensor, weight: Tensor, search_fraction: float = 0.7, method: str = "auto"
 ) -> tuple[Tensor, Tensor]:
     """Find centres as `find_centre` does, in smoothed patterns.
 
@@ -121,13 +127,21 @@ def centre_of_mean(
     """
     mean = mean * (weight > 0.5)
     if method == "friedel":
-        centres = _friedel_centre(mean, weight, search_fraction)
+        centres, _, _ = _friedel_centre(mean, weight, search_fraction)
         return centres, torch.zeros_like(centres[:, 0], dtype=torch.bool)
-    centres, stands_out = _beam_centre(mean, weight, search_fraction)
-    lost = (~stands_out).nonzero().flatten() if method == "auto" else []
-    if len(lost):
-        centres[lost] = _friedel_centre(mean[lost], weight, search_fraction)
-    return centres, stands_out if method == "auto" else torch.ones_like(stands_out)
+    centres, stands_out, dominates = _beam_centre(mean, weight, search_fraction)
+    if method == "beam":
+        return centres, torch.ones_like(stands_out)
+    # The brightest of several spots may be a reflection, with the beam hidden
+    unsure = (~(stands_out & dominates)).nonzero().flatten()
+    if len(unsure):
+        found, best, own = _friedel_centre(
+            mean[unsure], weight, search_fraction, centres[unsure]
+        )
+        better = ~stands_out[unsure] | (best > own + _MORE_SYMMETRIC)
+        centres[unsure[better]] = found[better]
+        stands_out[unsure[better]] = False
+    return centres, stands_out
 
 
 def beam_radius(mean: Tensor, centres: Tensor, level: float = 0.5) -> Tensor:
@@ -168,8 +182,11 @@ def _search_box(length: int, fraction: float) -> slice:
 
 def _beam_centre(
     mean: Tensor, weight: Tensor, fraction: float
-) -> tuple[Tensor, Tensor]:
-    """Return centres of mass of the brightest blobs, and if they stand out."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the brightest blobs' centres of mass.
+
+    And whether they stand out of the background, and of all other spots.
+    """
     height, width = mean.shape[-2:]
     rows, columns = _search_box(height, fraction), _search_box(width, fraction)
     peak, index = mean[:, rows, columns].flatten(1).max(1)
@@ -206,11 +223,22 @@ def _beam_centre(
     covered = weight.expand(len(mean), -1, -1).flatten(1)
     near = sample(covered, index) > 0.95
     near = (near | (distance > reach[:, None, None]) | ~inside).all(2).all(1)
-    return centres, (peak > 3 * bright) & near
+    others = block_max(mean, _BLOCK)
+    rows = torch.arange(others.shape[1], device=mean.device) * _BLOCK
+    columns = torch.arange(others.shape[2], device=mean.device) * _BLOCK
+    own = (rows - centres[:, 1:]).square()[..., None]
+    own = own + (columns - centres[:, :1]).square()[:, None]
+    others = others.masked_fill(own < (2 * reach + 8)[:, None, None] ** 2, 0)
+    dominates = peak > _DOMINANCE * others.amax((1, 2))
+    return centres, (peak > 3 * bright) & near, dominates
 
 
-def _friedel_centre(mean: Tensor, weight: Tensor, fraction: float) -> Tensor:
+def _friedel_centre(
+    mean: Tensor, weight: Tensor, fraction: float, others: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return the centres of the best inversion symmetry.
+
+    And how good it is there and at other points, 1 being perfect.
 
     The normalised correlation of the pattern with its inverse, over the
     pixels both have, is computed for every centre with Fourier
@@ -219,11 +247,10 @@ def _friedel_centre(mean: Tensor, weight: Tensor, fraction: float) -> Tensor:
     .. [Padfield2012] D. Padfield, IEEE Trans. Image Process. 21, 2706
        (2012).
     """
-    factor = max(1, 2 * min(mean.shape[1:]) // _WORKING_SIZE)
-    mean, weight = bin_mean(mean, factor), bin_mean(weight, factor)
     height, width = mean.shape[-2:]
     valid = (weight > 0.9).to(mean.dtype)
-    values = mean.sqrt()
+    # So that a few strong spots don't outweigh all weak ones and the halo
+    values = mean**0.3
     average = (values * valid).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)
     values = (values - average[:, None, None]) * valid
 
@@ -234,9 +261,14 @@ def _friedel_centre(mean: Tensor, weight: Tensor, fraction: float) -> Tensor:
     product = torch.fft.irfft2(spectrum**2, s=size)
     energy = torch.fft.irfft2(squares * shape, s=size)
     overlap = torch.fft.irfft2(shape**2, s=size)
-    enough = overlap > 0.3 * valid.sum()
-    floor = 1e-3 * energy.amax((1, 2), keepdim=True) + 1e-30
-    score = torch.where(enough, product / energy.clamp(min=floor), -1.0)
+    enough = overlap > 0.12 * valid.sum()
+    # Both about their mean where they overlap, which is the same for both
+    sums = torch.fft.irfft2(spectrum * shape, s=size)
+    constant = sums.square() / overlap.clamp(min=1)
+    energy = torch.where(enough, energy - constant, 0.0)
+    floor = 0.1 * energy.amax((1, 2), keepdim=True) + 1e-30
+    score = (product - constant) / energy.clamp(min=floor)
+    score = torch.where(enough, score, -1.0)
 
     # A centre c shows up at 2 c.
     rows, columns = (
@@ -258,4 +290,11 @@ def _friedel_centre(mean: Tensor, weight: Tensor, fraction: float) -> Tensor:
         return ((high - low) / (2 * curvature)).clamp(-0.5, 0.5)
 
     centres = torch.stack((x + vertex(1), y + vertex(size[1])), -1) / 2
-    return centres * factor + (factor - 1) / 2
+    best = sample(flat, position[:, None])[:, 0]
+    if others is None:
+        return centres, best, None
+    x, y = (2 * others).round().long().unbind(-1)
+    near = torch.arange(-1, 2, device=mean.device)
+    y = (y[:, None] + near).clamp(0, size[0] - 1)[..., None] * size[1]
+    x = (x[:, None] + near).clamp(0, size[1] - 1)[:, None]
+    return centres, best, sample(flat, y + x).flatten(1).amax(1)

@@ -38,6 +38,9 @@ _KERNEL_POWER = (70 / 256) ** 2
 _MAX_TEXTURE = 10.0
 # Least counts of a spot's eight other pixels, for each in its brightest.
 _MIN_NEIGHBOURS = 0.35
+# A smoothed value that rests on less than this part of its kernel is no
+# background.
+_LEAST_WEIGHT = 0.3
 # Patterns handled at once on a CPU, so that they stay in its cache.
 _CPU_CHUNK = 16
 _GPU_CHUNK = 512
@@ -272,10 +275,22 @@ class SpotFinder(nn.Module):
             y, x = y + MARGIN, x + MARGIN
             return mean[:, y : y + height, x : x + width]
 
+        def hidden_at(y: int, x: int) -> Tensor:
+            y, x = y + MARGIN, x + MARGIN
+            return hidden[:, y : y + height, x : x + width]
+
         peak = shifted(0, 0)
         around = torch.zeros_like(peak)
+        hidden = extend((weight < _LEAST_WEIGHT).to(mean), MARGIN)
+        any_hidden = bool(hidden.any())
         for y, x in opposite_points(scale):
-            around = torch.maximum(around, shifted(y, x) + shifted(-y, -x))
+            one, other = shifted(y, x), shifted(-y, -x)
+            pair = one + other
+            if any_hidden:
+                # Beside what is excluded, the other point counts twice:
+                # no edge of it must look like a slope's peak
+                pair += other * hidden_at(y, x) + one * hidden_at(-y, -x)
+            around = torch.maximum(around, pair)
         edge = MARGIN - 1
         highest = neighbour_max(mean[:, edge:-edge, edge:-edge])
         contrast = torch.sub(peak, around, alpha=0.5)

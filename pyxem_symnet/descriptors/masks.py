@@ -18,8 +18,8 @@ from pyxem_symnet.descriptors._pixels import electron_gain
 
 # A pixel is dead if it counted nothing where so many electrons (of all
 # patterns looked at) were to be expected from its neighbours: by chance
-# that happens to one of 10⁹.
-_EXPECTED = 20.0
+# that happens to one of 10¹³.
+_EXPECTED = 30.0
 # Part of the pixels that count something in a pattern of single electrons
 _SPARSE = 0.5
 # Sides of the squares that are looked at together where counts are rare
@@ -28,8 +28,17 @@ _SQUARES = (1, 3, 7, 15, 31)
 _BEAM_EDGE = 0.02
 # Patterns that make a constant value a defect instead of a coincidence
 _CONSTANT = 4
-# Blocks along the longer side of the map in which shadows are looked for
-_BLOCKS = 64
+# Shadows are looked for in a map of about so many blocks along its longer
+# side, of at least so many pixels each
+_BLOCKS, _BLOCK = 64, 4
+# Parts that shadows may cut the detector into, and be of
+_PARTS = 5
+# Intensity 4 pixels inside of a shadow's edge over that 4 pixels outside
+_SHADOW_STEP = 0.15
+# What intensity may change by from the second to the third block beside one
+_SHADOW_SLOPE = 1.5
+# Part of the detector that may be in the shadow
+_MOST_SHADOW = 0.7
 # Least size of a shadow in blocks
 _SHADOW_BLOCKS = 6
 # Intensity just inside of a shadow's edge over that just outside
@@ -102,13 +111,13 @@ class _Summary:
     mean: np.ndarray  # counts above the floor, 0 where not finite
     constant: np.ndarray
     nothing: np.ndarray  # no count in any pattern
-    broken: np.ndarray  # not finite in some pattern
+    broken: np.ndarray  # not finite in most patterns
     top: np.ndarray  # at the largest value of all, in every pattern
     gain: float  # counts of an electron
 
     @classmethod
     def of(cls, images: Iterable[np.ndarray]) -> _Summary:
-        n, gains = 0, []
+        n, gains, unseen = 0, [], 0
         for image in images:
             image = np.asarray(image)
             finite = np.isfinite(image)
@@ -116,14 +125,16 @@ class _Summary:
             if n == 0:
                 total = np.zeros(image.shape)
                 low = np.full(image.shape, np.inf, np.float32)
-                high, broken = -low, np.zeros(image.shape, bool)
+                high = -low
             n += 1
             total += image
             low, high = np.minimum(low, image), np.maximum(high, image)
-            broken |= ~finite
+            unseen = unseen + ~finite
             gains.append(_gain(image))
         if n == 0:
             raise ValueError("masks can't be found without a pattern")
+        # Some patterns' broken values are no fault of the detector
+        broken = unseen > n / 2
         good = ~broken
         # Negative counts are what a dark correction leaves of none
         floor_value = float(low[good].min()) if good.any() else 0.0
@@ -172,8 +183,7 @@ def _dead(scan: _Summary) -> np.ndarray:
         if 3 * side > min(nothing.shape):
             break
         empty = ndimage.minimum_filter(nothing, side) if side > 1 else nothing
-        share = ndimage.uniform_filter((~dead).astype(np.float32), 3 * side)
-        mean = ndimage.uniform_filter(counts, 3 * side) / np.maximum(share, 0.05)
+        mean = _brighter_neighbours(counts, ~dead, side)
         found = empty & (scan.electrons(mean) * side**2 >= _EXPECTED)
         if found.any():
             if side > 1:
@@ -184,6 +194,20 @@ def _dead(scan: _Summary) -> np.ndarray:
     if np.quantile(scan.electrons(scan.mean[usable]), 0.02) >= _EXPECTED:
         dead |= nothing
     return dead
+
+
+def _brighter_neighbours(counts, usable, side: int) -> np.ndarray:
+    """Return the second brightest of the squares on four sides.
+
+    One bright neighbour may be a spot or the beam; a gap has two.
+    """
+    share = ndimage.uniform_filter(usable.astype(np.float32), side)
+    mean = ndimage.uniform_filter(counts, side) / np.maximum(share, 0.05)
+    padded = np.pad(mean, side, mode="reflect")
+    height, width = counts.shape
+    steps = ((0, side), (2 * side, side), (side, 0), (side, 2 * side))
+    neighbours = [padded[y : y + height, x : x + width] for y, x in steps]
+    return np.sort(neighbours, 0)[-2]
 
 
 def _saturated(scan: _Summary) -> np.ndarray:
@@ -221,7 +245,7 @@ def _shadow(scan: _Summary, excluded: np.ndarray) -> np.ndarray:
     """Return areas much darker than what is beyond their sharp edge."""
     found = np.zeros_like(excluded)
     height, width = excluded.shape
-    side = max(1, round(max(height, width) / _BLOCKS))
+    side = max(_BLOCK, round(max(height, width) / _BLOCKS))
     if min(height, width) < 16 * side:
         return found
     blocks = _quiet_blocks(scan.mean, excluded, side)
@@ -236,14 +260,25 @@ def _shadow(scan: _Summary, excluded: np.ndarray) -> np.ndarray:
             if scan.electrons(reference) * side**2 >= 2 * _EXPECTED:
                 candidates.append(blocks < level * reference)
     for candidate in candidates:
+        # What a background is to the discs of a lattice is no shadow
+        lit, n_lit = ndimage.label(~candidate)
         labels, count = ndimage.label(candidate)
+        if n_lit == 0 or max(_n_parts(lit), _n_parts(labels)) > _PARTS:
+            continue
         for label in range(1, count + 1):
             # A line of blocks is the slope at a detector's edge
             part = ndimage.binary_opening(labels == label, np.ones((2, 2)))
             if part.sum() < _SHADOW_BLOCKS or not _is_sharp(part, blocks, filled):
                 continue
-            found |= _outline(part, scan.mean, excluded, filled, side)
-    return found
+            outline = _outline(part, scan.mean, excluded, filled, side)
+            if _is_steep(outline, scan.mean, excluded):
+                found |= ndimage.binary_dilation(outline, iterations=2) & ~excluded
+    return found if found.mean() < _MOST_SHADOW else np.zeros_like(found)
+
+
+def _n_parts(labels: np.ndarray) -> int:
+    """Return the number of labelled parts of more than a few blocks."""
+    return int((np.bincount(labels.ravel())[1:] >= _SHADOW_BLOCKS // 2).sum())
 
 
 def _quiet_blocks(mean: np.ndarray, excluded: np.ndarray, side: int) -> np.ndarray:
@@ -279,14 +314,18 @@ def _is_sharp(part: np.ndarray, blocks: np.ndarray, filled: np.ndarray) -> bool:
     inner = ndimage.minimum_filter(np.where(part, blocks, np.inf), 3)
     outer = ndimage.maximum_filter(np.where(part, -np.inf, blocks), 3)
     steep = inner[row, column] <= _SHADOW_DEPTH * outer[row, column]
-    covers = part.mean() < 0.8
+    # Beyond a shadow's edge it is light at once, beside a ring it gets so
+    steps = [ndimage.binary_dilation(part, iterations=n) for n in (1, 2, 3)]
+    near, far = (blocks[steps[i + 1] & ~steps[i]] for i in (0, 1))
+    level = far.size == 0 or np.median(far) <= _SHADOW_SLOPE * np.median(near)
+    few = part.mean() < _MOST_SHADOW and level
     touches = part[0].any() or part[-1].any() or part[:, 0].any() or part[:, -1].any()
     solid = ndimage.binary_fill_holes(part).sum() <= 1.2 * part.sum()
-    return bool(steep.mean() >= _SHADOW_EDGE and covers and (touches or solid))
+    return bool(steep.mean() >= _SHADOW_EDGE and few and (touches or solid))
 
 
 def _outline(part, mean, excluded, filled, side: int) -> np.ndarray:
-    """Return a shadow in pixels, its blurred edge included."""
+    """Return a shadow in pixels, to half of what is beyond its edge."""
     height, width = mean.shape
 
     def enlarge(blocks):
@@ -297,6 +336,17 @@ def _outline(part, mean, excluded, filled, side: int) -> np.ndarray:
     inside = enlarge(ndimage.binary_erosion(part, border_value=1))
     smooth = ndimage.median_filter(mean, 5)
     outer = ndimage.maximum_filter(np.where(part, 0, filled), 5)
-    dark = smooth < 0.6 * enlarge(np.where(outer > 0, outer, filled))
-    found = near & (dark | inside)
-    return ndimage.binary_dilation(found, iterations=2) & ~excluded
+    dark = smooth < 0.5 * enlarge(np.where(outer > 0, outer, filled))
+    return near & (dark | inside)
+
+
+def _is_steep(outline: np.ndarray, mean: np.ndarray, excluded: np.ndarray) -> bool:
+    """Tell a shadow's edge, which falls within few pixels, from a ring's."""
+    smooth = ndimage.median_filter(mean, 3)
+    depth = ndimage.distance_transform_edt(outline)
+    height = ndimage.distance_transform_edt(~outline)
+    within = (depth > 3) & (depth <= 5) & ~excluded
+    beyond = (height > 3) & (height <= 5) & ~excluded
+    if not within.any() or not beyond.any():
+        return False
+    return bool(np.median(smooth[within]) <= _SHADOW_STEP * np.median(smooth[beyond]))

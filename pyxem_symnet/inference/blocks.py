@@ -179,9 +179,13 @@ def _work_through(
         model = get_model(plan.model, device)
         numbers = selection.ravel()
         sources = [
-            _source(block, geometry, mask, numbers, model, device)
-            for block, geometry, mask in zip(
-                blocks, plan.geometries, plan.masks, strict=True
+            _source(block, geometry, mask, numbers, model, device, descan)
+            for block, geometry, mask, descan in zip(
+                blocks,
+                plan.geometries,
+                plan.masks,
+                plan.descans or (None,) * len(blocks),
+                strict=True,
             )
         ]
         size = plan.batch_size or _batch_size(sources, device)
@@ -203,10 +207,10 @@ def _work_through(
             start += size
 
 
-def _source(block, geometry, mask, numbers, model, device):
+def _source(block, geometry, mask, numbers, model, device, descan):
     if isinstance(geometry, VectorGeometry):
         return VectorSource(block, geometry, numbers, model, device)
-    return PatternSource(block, geometry, mask, numbers, model, device)
+    return PatternSource(block, geometry, mask, numbers, model, device, descan)
 
 
 def _batch_size(sources: list, device: torch.device) -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,13 @@ from pyxem_symnet.inference.sources import to_device
 #: Least number of patterns that a path is fitted to
 MIN_PATTERNS = 16
 
-# Beams that are off the path by more than this, in pixels, were found wrongly,
-# and how many have to be on it. Centres are found to about 0.1 to 0.3 pixel.
-_TOLERANCE = 0.5
+# How far, in pixels, found beams lie from a path that they are on: those that
+# were seen, and those that follow from a pattern's symmetry
+_SCATTER, _SCATTER_HIDDEN = 0.25, 0.6
+# Part of them that has to be on it; the others were found wrongly
 _AGREEING = 0.8
+# Larger detectors are binned to about this size before
+_WORKING_SIZE = 256
 _N_STEPS = 10
 _CHUNK = 4
 
@@ -35,22 +39,27 @@ class Descan:
     residual
         Median distance in pixels of the beams that were found from
         where this says.
+    shape
+        Navigation shape of the scan.
     """
 
     origin: tuple[float, float]
     slopes: tuple[tuple[float, float], ...]
     residual: float
+    shape: tuple[int, ...]
 
-    def centres(self, places: np.ndarray) -> np.ndarray:
+    def centres(self, numbers: np.ndarray) -> np.ndarray:
         """Return direct beams (x, y) in pixels, of shape (patterns, 2).
 
         Parameters
         ----------
-        places
-            Scan positions of shape (patterns, axes).
+        numbers
+            Numbers of the patterns within the scan, of shape
+            (patterns,).
         """
-        slopes = np.array(self.slopes).reshape(-1, 2)
-        return (np.array(self.origin) + places @ slopes).astype(np.float32)
+        places = np.column_stack(np.unravel_index(numbers, self.shape))
+        centres = np.array(self.origin) + places @ np.array(self.slopes)
+        return centres.astype(np.float32)
 
     def to_metadata(self) -> dict:
         """Return it as plain values."""
@@ -58,11 +67,25 @@ class Descan:
             "origin": list(self.origin),
             "slopes": [list(slope) for slope in self.slopes],
             "residual": self.residual,
+            "shape": list(self.shape),
         }
+
+    @classmethod
+    def from_metadata(cls, record: Mapping) -> Descan:
+        """Make it again from what `to_metadata` returned."""
+        return cls(
+            tuple(record["origin"]),
+            tuple(map(tuple, record["slopes"])),
+            float(record["residual"]),
+            tuple(map(int, record["shape"])),
+        )
 
 
 def fit_descan(
-    patterns: np.ndarray, places: np.ndarray, mask: np.ndarray | None = None
+    patterns: np.ndarray,
+    numbers: np.ndarray,
+    shape: tuple[int, ...],
+    mask: np.ndarray | None = None,
 ) -> Descan | None:
     """Fit a path to the beams that are found in some patterns.
 
@@ -70,8 +93,10 @@ def fit_descan(
     ----------
     patterns
         Patterns of shape (patterns, ky, kx).
-    places
-        Where on the scan they are, of shape (patterns, axes).
+    numbers
+        Their numbers within the scan, of shape (patterns,).
+    shape
+        Navigation shape of the scan.
     mask
         Excluded pixels (True) of shape (ky, kx), or None.
 
@@ -86,32 +111,39 @@ def fit_descan(
     device = torch.device("cpu")
     excluded = None if mask is None else torch.from_numpy(mask)
     found = [
-        locate_beam(to_device(patterns[i : i + _CHUNK], device).float(), excluded)[0]
+        locate_beam(to_device(patterns[i : i + _CHUNK], device).float(), excluded)
         for i in range(0, len(patterns), _CHUNK)
     ]
-    return fit_path(torch.cat(found).numpy(), places)
+    centres, seen = (torch.cat(part).numpy() for part in zip(*found, strict=True))
+    scatter = _SCATTER if seen.mean() > 0.5 else _SCATTER_HIDDEN
+    scatter *= max(1, round(min(patterns.shape[1:]) / _WORKING_SIZE))
+    return fit_path(centres, numbers, shape, scatter)
 
 
-def fit_path(centres: np.ndarray, places: np.ndarray) -> Descan | None:
+def fit_path(
+    centres: np.ndarray,
+    numbers: np.ndarray,
+    shape: tuple[int, ...],
+    scatter: float = _SCATTER,
+) -> Descan | None:
     """Fit a path that most of some beams agree on.
 
     Parameters
     ----------
     centres
         Direct beams (x, y) in pixels, of shape (patterns, 2).
-    places
-        Scan positions of shape (patterns, axes).
+    numbers, shape
+        See :func:`fit_descan`.
+    scatter
+        Largest median distance of the beams from the path in pixels.
 
     Returns
     -------
     descan
         None if too few agree.
     """
-    design = np.column_stack((np.ones(len(places)), places)).astype(float)
-    if len(centres) < MIN_PATTERNS or np.linalg.matrix_rank(design) < design.shape[1]:
-        design[:, 1:] = 0  # a beam that stays where it is
-    if len(centres) < MIN_PATTERNS:
-        return None
+    places = np.column_stack(np.unravel_index(numbers, shape)).astype(float)
+    design = np.column_stack((np.ones(len(places)), places))
     weights = np.ones(len(centres))
     for _ in range(_N_STEPS):
         # Least absolute deviations, which outliers don't pull
@@ -119,8 +151,8 @@ def fit_path(centres: np.ndarray, places: np.ndarray) -> Descan | None:
         fit = np.linalg.lstsq(root * design, root * centres, rcond=None)[0]
         distance = np.linalg.norm(centres - design @ fit, axis=1)
         weights = 1 / np.maximum(distance, 0.05)
-    agreeing = distance < max(_TOLERANCE, 3 * np.median(distance))
-    if np.median(distance) > _TOLERANCE or agreeing.mean() < _AGREEING:
+    agreeing = distance < 3 * scatter
+    if np.median(distance) > scatter or agreeing.mean() < _AGREEING:
         return None
     # And the mean of those that are on it
     fit = np.linalg.lstsq(design[agreeing], centres[agreeing], rcond=None)[0]
@@ -129,4 +161,5 @@ def fit_path(centres: np.ndarray, places: np.ndarray) -> Descan | None:
         tuple(fit[0].tolist()),
         tuple(tuple(slope) for slope in fit[1:].tolist()),
         float(np.median(residual)),
+        tuple(shape),
     )

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pyxem_symnet.descriptors.geometry import PatternGeometry
 from pyxem_symnet.models.header import Header, read_header
 from pyxem_symnet.models.registry import model_path
+
+if TYPE_CHECKING:
+    from pyxem_symnet.inference.descan import Descan
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,12 @@ class Plan:
         or :class:`VectorGeometry` for each signal.
     masks
         Excluded detector pixels (True) of each signal, or None.
+    descans
+        Path of the beam in each signal, or None for those without.
+        Empty if there is none at all.
+    descans
+        Paths of the beam in each signal, or None for those without.
+        Empty if there is no path at all.
     classes
         Space groups of the answer, in its order.
     candidates
@@ -116,3 +126,5 @@ class Plan:
     batch_size: int | None = None
     n_threads: int | None = None
     reciprocal_radius: float | None = None
+    descans: tuple[Descan | None, ...] = ()
+    descans: tuple[Descan | None, ...] = ()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -62,6 +63,7 @@ class ScanPreparation:
     def to_metadata(self) -> dict:
         """Return what was done as plain values."""
         record = {
+            "masks": dict(self.masks),
             "masked_pixels": {k: int(v.sum()) for k, v in self.masks.items()},
             "masked_share": 0.0 if self.mask is None else float(self.mask.mean()),
             "centre": self.centre_method,
@@ -71,6 +73,25 @@ class ScanPreparation:
         if self.descan is not None:
             record["descan"] = self.descan.to_metadata()
         return record
+
+    @classmethod
+    def from_metadata(
+        cls, record: Mapping, geometry: PatternGeometry
+    ) -> ScanPreparation:
+        """Make it again from what `to_metadata` returned.
+
+        Parameters
+        ----------
+        record
+            Plain values.
+        geometry
+            Calibration that it was made with.
+        """
+        masks = {k: np.asarray(v, bool) for k, v in dict(record["masks"]).items()}
+        path = dict(record).get("descan")
+        return cls(
+            geometry, masks, None if path is None else Descan.from_metadata(path)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +180,8 @@ def prepare_scan(
     patterns: np.ndarray,
     geometry: PatternGeometry,
     mask: np.ndarray | str | None = "auto",
-    places: np.ndarray | None = None,
+    numbers: np.ndarray | None = None,
+    shape: tuple[int, ...] = (),
 ) -> ScanPreparation:
     """Find out what is the same for all patterns of a scan.
 
@@ -172,9 +194,11 @@ def prepare_scan(
     mask
         Excluded detector pixels (True) of shape (ky, kx), "auto" to
         find them, or None for none.
-    places
-        Where on the scan they are, of shape (patterns, axes). Without,
+    numbers
+        Their numbers within the scan, of shape (patterns,). Without,
         the beam is found in each pattern by itself.
+    shape
+        Navigation shape of the scan.
     """
     if isinstance(mask, str):
         found = find_masks(patterns)
@@ -185,9 +209,13 @@ def prepare_scan(
         masks = {} if mask is None else {"given": np.asarray(mask, bool)}
     masks = {reason: pixels for reason, pixels in masks.items() if pixels.any()}
     preparation = ScanPreparation(geometry, masks)
-    if geometry.centre is not None or places is None:
+    if geometry.centre is not None or numbers is None:
         return preparation
-    return replace(preparation, descan=fit_descan(patterns, places, preparation.mask))
+    # Broken patterns are for who reads them to complain of
+    excluded = False if preparation.mask is None else preparation.mask
+    whole = (np.isfinite(patterns) | excluded).all((1, 2))
+    descan = fit_descan(patterns[whole], numbers[whole], shape, preparation.mask)
+    return replace(preparation, descan=descan)
 
 
 def prepare_pattern(
@@ -195,7 +223,7 @@ def prepare_pattern(
     scan: ScanPreparation | PatternGeometry,
     mask: np.ndarray | str | None = "auto",
     *,
-    place: np.ndarray | None = None,
+    number: int | None = None,
     finder: nn.Module | None = None,
 ) -> Preparation:
     """Prepare one pattern and return what was done, step by step.
@@ -209,9 +237,8 @@ def prepare_pattern(
         calibration only, and all is found in this pattern.
     mask
         As for :func:`prepare_scan`; not used with a preparation.
-    place
-        Where on the scan it is, of shape (axes,), for a beam that
-        wanders.
+    number
+        Its number within the scan, for a beam that wanders.
     finder
         The model's
         :class:`~pyxem_symnet.descriptors.finder.SpotFinder`, by default
@@ -243,8 +270,8 @@ def prepare_pattern(
     excluded = None if combined is None else torch.from_numpy(combined).to(device)
     if scan.geometry.centre is not None:
         centres, method = scan.geometry.centres(batch), "given"
-    elif scan.descan is not None and place is not None:
-        centres = torch.from_numpy(scan.descan.centres(np.asarray(place)[None]))
+    elif scan.descan is not None and number is not None:
+        centres = torch.from_numpy(scan.descan.centres(np.array([number])))
         centres, method = centres.to(batch), "descan"
     else:
         centres, by_beam = locate_beam(batch, excluded)

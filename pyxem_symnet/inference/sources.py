@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,9 @@ from torch import Tensor, nn
 from pyxem_symnet.descriptors.geometry import PatternGeometry
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.inference.plan import VectorGeometry
+
+if TYPE_CHECKING:
+    from pyxem_symnet.inference.descan import Descan
 
 #: Vectors nearer to the origin, in 1/Å, are taken for the direct beam if the
 #: model's spot finder has no such setting
@@ -33,6 +38,9 @@ class PatternSource:
         Network whose layers find the spots.
     device
         Where to work.
+    descan
+        Path of the beam across the scan, None if the geometry says
+        where it is, or to find it in each pattern.
     """
 
     def __init__(
@@ -43,10 +51,12 @@ class PatternSource:
         numbers: np.ndarray,
         model: nn.Module,
         device: torch.device,
+        descan: Descan | None = None,
     ):
         self._geometry = geometry
         self._numbers = numbers
         self._model = model
+        self._descan = descan
         patterns = np.asarray(block).reshape(-1, *block.shape[-2:])
         self._check = patterns.dtype.kind == "f"
         self._patterns = to_device(patterns, device)
@@ -88,7 +98,11 @@ class PatternSource:
                     "holds values that are not finite. Exclude it with "
                     "navigation_mask, or its bad pixels with signal_mask."
                 )
-        return self._model.prepare(patterns, self._geometry, self._mask)
+        centres = None
+        if self._descan is not None:
+            centres = torch.from_numpy(self._descan.centres(self._numbers[rows]))
+            centres = centres.to(patterns)
+        return self._model.prepare(patterns, self._geometry, self._mask, centres)
 
 
 class VectorSource:

@@ -128,7 +128,8 @@ def signal_mask(mask, signal) -> np.ndarray | None:
     Parameters
     ----------
     mask
-        Array, or signal, of the signal shape.
+        Array, or signal, of the signal shape; None, "auto" or False if
+        none is given.
     signal
         Signal the mask is for.
 
@@ -138,7 +139,12 @@ def signal_mask(mask, signal) -> np.ndarray | None:
         If shape or type don't fit, all is excluded, or the signal holds
         vectors.
     """
-    if mask is None:
+    if isinstance(mask, str) and mask != "auto":
+        raise ValueError(
+            "signal_mask must be an array (True means excluded), 'auto' to find such "
+            f"pixels, or False for none, not {mask!r}."
+        )
+    if mask is None or mask is False or isinstance(mask, str):
         return None
     if is_vectors(signal):
         raise ValueError(

@@ -24,6 +24,7 @@ from pyxem_symnet.signals.calibration import (
     read_detector,
     read_vectors,
 )
+from pyxem_symnet.signals.preparation import prepare_array
 from pyxem_symnet.signals.probabilities import SpaceGroupProbabilities, from_array
 
 
@@ -69,7 +70,9 @@ def classify_space_group(
     signal_mask
         Detector pixels to exclude (True), an array of the signal shape
         or a signal of it: a beam stop, dead pixels, the gaps of a
-        detector.
+        detector. By default, or with "auto", they are found in a few
+        of the patterns, which are read at once even if the signal is
+        lazy. False for none.
     regions
         Integers of the navigation shape, an array or a signal: all
         patterns of one label are views of one phase and are decided on
@@ -90,7 +93,9 @@ def classify_space_group(
         Position (x, y) of the direct beam in pixels, counted from the
         centre of the first one, or "auto" to find it in each pattern.
         By default it is where the signal axes are zero, if that is
-        within the detector, and found otherwise.
+        within the detector, and found otherwise. Where it is found, the
+        beams of larger scans are put on a common path across the scan,
+        if they are near to one.
     beam_energy
         Beam energy in kV instead of what the metadata say. The present
         models use distances and angles in the plane of the detector
@@ -155,7 +160,7 @@ def classify_space_group(
         else read_detector(each, pixel_size, centre, energy)
         for each in signals
     ]
-    masks = [checks.signal_mask(signal_mask, each) for each in signals]
+    given = [checks.signal_mask(signal_mask, each) for each in signals]
     excluded = checks.navigation_mask(navigation_mask, shape)
     labels = checks.regions(regions, shape)
     selection = _selection(shape, excluded, labels)
@@ -163,14 +168,27 @@ def classify_space_group(
 
     in_memory = not any(each._lazy for each in signals)
     arrays = align_blocks([_dask_array(each, shape) for each in signals], len(shape))
+    geometries = tuple(
+        each.to_geometry() if hasattr(each, "to_geometry") else each
+        for each in calibrations
+    )
+    preparations = [
+        prepare_array(
+            array,
+            selection,
+            geometry,
+            "auto" if mask is None and signal_mask is not False else mask,
+            in_memory=in_memory,
+        )
+        for array, geometry, mask in zip(arrays, geometries, given, strict=True)
+    ]
+    masks = [None if each is None else each.mask for each in preparations]
     plan = Plan(
         model=reference,
         device=device,
-        geometries=tuple(
-            each.to_geometry() if hasattr(each, "to_geometry") else each
-            for each in calibrations
-        ),
+        geometries=geometries,
         masks=tuple(masks),
+        descans=tuple(None if each is None else each.descan for each in preparations),
         classes=numbers,
         candidates=candidates is not None,
         batch_size=batch_size,
@@ -191,6 +209,11 @@ def classify_space_group(
             if hasattr(each, "to_metadata")
             else asdict(each)
             for i, each in enumerate(calibrations)
+        },
+        "preparation": {
+            f"view_{i}": each.to_metadata()
+            for i, each in enumerate(preparations)
+            if each is not None
         },
         "beam_energy": energy,
         "reciprocal_radius": reciprocal_radius,

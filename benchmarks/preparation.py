@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How many patterns a second are prepared, and what takes the time.
+
+Usage: ``python benchmarks/preparation.py``. Writes ``preparation.md`` and
+``preparation.json`` beside this file. Processor time of one thread is counted,
+so that other work on the computer hardly matters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pyxem_symnet.descriptors import PatternGeometry, SpotFinder, _pixels, find_masks
+from pyxem_symnet.descriptors.centre import centre_of_mean
+from pyxem_symnet.inference.sources import to_device
+
+HERE = Path(__file__).parent
+SIZE = 256
+#: Patterns a second on two cores that were aimed at
+GOAL = 5000
+
+
+def patterns(n: int) -> np.ndarray:
+    """Return uint16 patterns of a beam, a halo and about 60 spots."""
+    rng = np.random.default_rng(0)
+    row, column = np.mgrid[:SIZE, :SIZE]
+    r = np.hypot(column - 127.3, row - 128.1)
+    image = 0.5 * np.exp(-r / 40) + 0.05 + 100 * np.exp(-(r**2) / 12)
+    for i in range(-4, 5):
+        for j in range(-4, 5):
+            x, y = 127.3 + 26 * i + 5 * j, 128.1 - 4 * i + 24 * j
+            image += np.exp(-((column - x) ** 2 + (row - y) ** 2) / 6)
+    return rng.poisson(20 * image, (n, SIZE, SIZE)).astype(np.uint16)
+
+
+def per_second(function, n: int, repeats: int = 5) -> float:
+    """Return patterns a second of processor time, the best of some repeats."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        function()
+        times.append(time.process_time() - start)
+    return n / min(times)
+
+
+def measure(n: int) -> dict[str, float]:
+    """Return patterns a second for the whole and for its steps."""
+    images = patterns(n)
+    device = torch.device("cpu")
+    tensor = to_device(images, device).float()
+    centred, searched = PatternGeometry(0.01, (127.3, 128.1)), PatternGeometry(0.01)
+    finder = SpotFinder()
+    mask = torch.from_numpy(find_masks(images[:4]).combined)
+    mask[100:110, :60] = True
+    part = tensor[:16]
+    weights = torch.ones(1, SIZE, SIZE)
+    gain = _pixels.electron_gain(part)
+    mean, weight = _pixels.smooth(part, weights)
+    return {
+        "whole, centre searched in each pattern": per_second(
+            lambda: finder(to_device(images, device).float(), searched), n
+        ),
+        "whole, centre known": per_second(
+            lambda: finder(to_device(images, device).float(), centred), n
+        ),
+        "whole, centre known, with a mask": per_second(
+            lambda: finder(to_device(images, device).float(), centred, mask), n
+        ),
+        "whole, centre and disc radius (4 pixels) known": per_second(
+            lambda: SpotFinder(disc_radius=4)(
+                to_device(images, device).float(), centred
+            ),
+            n,
+        ),
+        "step: to float32": per_second(lambda: to_device(images, device).float(), n),
+        "step: hot pixels": per_second(lambda: _pixels.clip_hot_pixels(part, gain), 16),
+        "step: noise": per_second(lambda: _pixels.electron_gain(part), 16),
+        "step: smoothing": per_second(lambda: _pixels.smooth(part, weights), 16),
+        "step: centre": per_second(lambda: centre_of_mean(mean, weight), 16),
+    }
+
+
+def main() -> None:
+    """Measure, and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=64, help="patterns")
+    parser.add_argument("--output", type=Path, default=HERE)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rates = measure(options.n)
+    lines = [
+        "# Speed of preparation",
+        "",
+        f"Written by `python benchmarks/preparation.py`: patterns of {SIZE} × {SIZE}",
+        "pixels, uint16, a second of processor time, on one core. The goal is",
+        f"{GOAL // 2:,} (that is {GOAL:,} on two cores).",
+        "",
+        "| what | patterns a second | time of one in ms |",
+        "| --- | ---: | ---: |",
+        *(f"| {k} | {v:,.0f} | {1000 / v:.2f} |" for k, v in rates.items()),
+    ]
+    print(*lines, sep="\n")
+    (options.output / "preparation.md").write_text(
+        "\n".join(lines) + "\n", encoding="utf-8"
+    )
+    (options.output / "preparation.json").write_text(
+        json.dumps(rates, indent=1) + "\n", encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()

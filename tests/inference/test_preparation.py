@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Masks, centre and the beam's path, from patterns to what is recorded."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pyxem_symnet.descriptors import PatternGeometry, SpotFinder
+from pyxem_symnet.inference import (
+    Descan,
+    ScanPreparation,
+    prepare_pattern,
+    prepare_scan,
+)
+from pyxem_symnet.inference.descan import fit_path
+from pyxem_symnet.inference.preparation import sample_numbers
+from pyxem_symnet.simulation import microscope
+
+SIZE = 160
+ROW, COLUMN = np.mgrid[:SIZE, :SIZE]
+
+
+def crystal(centre, seed=0, dose=300.0, stop=False):
+    """Return a zone-axis pattern of nearly equal Friedel pairs."""
+    rng = np.random.default_rng(seed)
+    r = np.hypot(COLUMN - centre[0], ROW - centre[1])
+    image = 0.5 * np.exp(-r / 30) + 0.02 + 20 * np.exp(-(r**2) / 8)
+    angle = rng.uniform(0, math.pi)
+    for i in range(-9, 10):
+        for j in range(0, 10):
+            if j == 0 and i <= 0:
+                continue
+            a = 17 * i * np.array([math.cos(angle), math.sin(angle)])
+            k = a + 14 * j * np.array([math.cos(angle + 1.4), math.sin(angle + 1.4)])
+            height = rng.exponential()
+            for sign in (-1, 1):
+                x, y = centre + sign * k
+                if -3 < x < SIZE + 3 and -3 < y < SIZE + 3:
+                    spot = np.exp(-((COLUMN - x) ** 2 + (ROW - y) ** 2) / 3)
+                    image += height * rng.uniform(0.7, 1.3) * spot
+    if stop:
+        at = tuple(np.add(centre, rng.normal(0, 2, 2)))
+        hidden = microscope.beam_stop(
+            (SIZE, SIZE), at, 9.0, 8.0, float(rng.uniform(0, 360))
+        )
+        image[hidden.numpy()] = 0.002
+    return rng.poisson(dose * image).astype(np.uint16)
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_centre_is_found_within_half_a_pixel(stop):
+    errors = []
+    for seed in range(24):
+        rng = np.random.default_rng(100 + seed)
+        offset = SIZE * [0, 0.1, 0.18, 0.25][seed % 4] * rng.choice([-1, 1], 2)
+        centre = SIZE / 2 + offset * [1, 0.4] + rng.uniform(-0.5, 0.5, 2)
+        prepared = prepare_pattern(
+            crystal(centre, seed, stop=stop),
+            PatternGeometry(0.015),
+            finder=SpotFinder(max_spots=1),
+        )
+        assert prepared.centre_method == ("friedel" if stop else "beam")
+        errors.append(math.dist(prepared.centre, centre))
+    assert np.mean(np.array(errors) <= 0.5) >= 0.95
+
+
+def test_no_spots_at_the_edge_of_a_beam_stop():
+    for seed in range(4):
+        image = crystal((80.0, 79.0), seed, stop=True)
+        prepared = prepare_pattern(image, PatternGeometry(0.015, (80.0, 79.0)))
+        assert len(prepared.pixels) > 20
+        row, column = prepared.pixels[:, ::-1].round().astype(int).T
+        assert not prepared.mask[row, column].any()
+        # True spots are where the same pattern without a stop has some
+        bare = prepare_pattern(
+            crystal((80.0, 79.0), seed), PatternGeometry(0.015, (80.0, 79.0)), None
+        )
+        distance = np.linalg.norm(prepared.pixels[:, None] - bare.pixels, axis=-1)
+        assert (distance.min(1) > 2).sum() <= 2
+
+
+def test_everything_that_was_done_is_returned():
+    image = crystal((80.0, 79.0))
+    given = np.zeros((SIZE, SIZE), bool)
+    given[:20] = True
+    geometry = PatternGeometry(0.015, None, (1.03, 20.0))
+    prepared = prepare_pattern(image, geometry, given)
+    assert list(prepared.masks) == ["given"]
+    np.testing.assert_array_equal(prepared.mask, given)
+    np.testing.assert_array_equal(prepared.image, image)
+    assert prepared.ellipticity == (1.03, 20.0)
+    assert len(prepared.pixels) == len(prepared.vectors) == len(prepared.intensities)
+    back = geometry.to_reciprocal(
+        torch.from_numpy(prepared.pixels)[None], torch.tensor([prepared.centre])
+    )
+    np.testing.assert_allclose(back[0], prepared.vectors, atol=1e-5)
+    off = prepare_pattern(image, geometry, None)
+    assert not off.mask.any() and not off.masks
+
+
+def test_a_beam_that_wanders_is_followed():
+    shape, numbers = (5, 4), np.arange(20)
+    row, column = np.unravel_index(numbers, shape)
+    true = np.column_stack((78 + 0.5 * column - 0.2 * row, 81 - 0.3 * column + row))
+    images = np.stack([crystal(c, i) for i, c in enumerate(true)])
+    images[7] = crystal((60.0, 100.0), 7)  # one that is wrong
+    scan = prepare_scan(images, PatternGeometry(0.015), "auto", numbers, shape)
+    assert scan.centre_method == "descan"
+    np.testing.assert_allclose(scan.descan.centres(numbers), true, atol=0.15)
+    record = scan.to_metadata()
+    again = ScanPreparation.from_metadata(record, scan.geometry)
+    assert again.descan == scan.descan
+    one = prepare_pattern(images[3], scan, number=3)
+    assert one.centre_method == "descan"
+    np.testing.assert_allclose(one.centre, true[3], atol=0.15)
+
+
+def test_no_path_is_made_up():
+    rng = np.random.default_rng(0)
+    shape, numbers = (6, 6), np.arange(36)
+    assert fit_path(rng.uniform(60, 100, (36, 2)), numbers, shape) is None
+    still = 80 + rng.normal(0, 0.05, (36, 2))
+    assert isinstance(fit_path(still, numbers, shape), Descan)
+    images = np.stack([crystal((80.0, 80.0), i) for i in range(3)])
+    few = prepare_scan(images, PatternGeometry(0.015), None, np.arange(3), (3,))
+    assert few.descan is None and few.centre_method == "each pattern"
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (200,), (50, 60), (1, 90), (2, 500)])
+def test_samples_are_spread_over_what_is_not_excluded(shape):
+    selection = np.arange(int(np.prod(shape))).reshape(shape)
+    numbers = sample_numbers(selection)
+    assert 1 <= len(numbers) <= 36
+    assert len(numbers) >= min(selection.size, 16)
+    assert np.all(np.diff(numbers) > 0)
+    excluded = np.where(selection % 3 == 1, -1, selection)
+    chosen = sample_numbers(excluded)
+    assert not (chosen % 3 == 1).any()
