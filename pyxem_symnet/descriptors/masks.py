@@ -183,7 +183,7 @@ def _dead(scan: _Summary) -> np.ndarray:
         if 3 * side > min(nothing.shape):
             break
         empty = ndimage.minimum_filter(nothing, side) if side > 1 else nothing
-        mean = _brighter_neighbours(counts, ~dead, side)
+        mean = _facing_neighbours(counts, ~dead, side)
         found = empty & (scan.electrons(mean) * side**2 >= _EXPECTED)
         if found.any():
             if side > 1:
@@ -196,18 +196,23 @@ def _dead(scan: _Summary) -> np.ndarray:
     return dead
 
 
-def _brighter_neighbours(counts, usable, side: int) -> np.ndarray:
-    """Return the second brightest of the squares on four sides.
+def _facing_neighbours(counts, usable, side: int) -> np.ndarray:
+    """Return the darker of two squares that face each other, of the better pair.
 
-    One bright neighbour may be a spot or the beam; a gap has two.
+    A gap has counts on both sides of it. Towards the detector's edge they
+    may just fall to nothing, which makes no pixel there a dead one.
     """
     share = ndimage.uniform_filter(usable.astype(np.float32), side)
     mean = ndimage.uniform_filter(counts, side) / np.maximum(share, 0.05)
-    padded = np.pad(mean, side, mode="reflect")
+    padded = np.pad(mean, side)
     height, width = counts.shape
-    steps = ((0, side), (2 * side, side), (side, 0), (side, 2 * side))
-    neighbours = [padded[y : y + height, x : x + width] for y, x in steps]
-    return np.sort(neighbours, 0)[-2]
+
+    def moved(y: int, x: int) -> np.ndarray:
+        return padded[y : y + height, x : x + width]
+
+    vertical = np.minimum(moved(0, side), moved(2 * side, side))
+    horizontal = np.minimum(moved(side, 0), moved(side, 2 * side))
+    return np.maximum(vertical, horizontal)
 
 
 def _saturated(scan: _Summary) -> np.ndarray:

@@ -36,6 +36,16 @@ def test_a_clean_detector_stays_as_it_is(dose, n):
     assert not masks.shadow.any()
 
 
+@pytest.mark.parametrize("n", [1, 12, 60])
+def test_counts_that_fall_to_nothing_leave_no_dead_pixels(n):
+    """Far from the beam of a weak pattern there is simply no electron."""
+    r = np.hypot(COLUMN - 95, ROW - 97)
+    image = 200 * np.exp(-r / 6) + 3 * np.exp(-(((r - 30) / 4) ** 2))
+    images = np.random.default_rng(0).poisson(np.broadcast_to(image, (n, SIZE, SIZE)))
+    assert (images == 0).all(0).mean() > 0.5
+    assert find_masks(images).combined.mean() < 0.01
+
+
 def test_large_discs_and_their_gaps_are_no_shadow():
     distance = np.hypot((COLUMN + 13) % 27 - 13, (ROW + 13) % 27 - 13)
     image = np.random.default_rng(0).poisson(2 + 300.0 * (distance < 9))
