@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -30,6 +31,29 @@ class Spots(NamedTuple):
     def counts(self) -> Tensor:
         """Number of spots in each pattern, of shape (patterns,)."""
         return (self.intensities > 0).sum(-1)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Spots]) -> Spots:
+        """Return the patterns of several batches as one batch.
+
+        Parameters
+        ----------
+        parts
+            Batches, whose patterns may have different numbers of slots.
+        """
+        n_slots = max(part.intensities.shape[1] for part in parts)
+
+        def widen(tensor: Tensor) -> Tensor:
+            missing = n_slots - tensor.shape[1]
+            shape = (len(tensor), missing, *tensor.shape[2:])
+            return torch.cat((tensor, tensor.new_zeros(shape)), 1)
+
+        return cls(
+            *(
+                torch.cat([widen(t) for t in column])
+                for column in zip(*parts, strict=True)
+            )
+        )
 
     def to(self, *args, **kwargs) -> Spots:
         """Return the spots on another device or with another dtype.

@@ -75,7 +75,12 @@ def classify_block(selection: np.ndarray, *blocks: np.ndarray, plan: Plan):
     answer = np.full((selection.size, len(plan.classes)), np.nan, np.float32)
 
     def keep(model, part, spots):
-        features = _sum_over_signals(model.accumulate(view) for view in spots)
+        if model.ordered_views is None:
+            features = _sum_over_signals(model.accumulate(view) for view in spots)
+        else:
+            crystals = torch.arange(part.size, device=spots[0].positions.device)
+            groups = crystals.repeat(len(spots))
+            features = model.accumulate(Spots.concatenate(spots), groups, part.size)
         answer[part] = class_probabilities(model, features, plan)
 
     _work_through(rows, selection, blocks, plan, keep)
@@ -151,7 +156,7 @@ def class_probabilities(
         total = answer.sum(-1, keepdim=True)
         even = torch.full_like(answer, 1 / len(columns))
         answer = share * torch.where(total > 0, answer / total, even)
-    seen = (features["n_spots"] > 0).cpu()
+    seen = (features["n_views"] > 0).cpu()
     return torch.where(seen, answer, 0.0).float().numpy()
 
 

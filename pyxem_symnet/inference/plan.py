@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pyxem_symnet.inference.descan import Descan
 
 
+#: Patterns of a crystal that a model for axis patterns reads
+_N_AXES = 3
+
+
 @dataclass(frozen=True)
 class ModelReference:
     """A checkpoint, by name and content.
@@ -38,26 +42,41 @@ class ModelReference:
     sha256: str
 
     @classmethod
-    def find(cls, model: str | os.PathLike) -> tuple[ModelReference, Header]:
+    def find(
+        cls, model: str | os.PathLike, n_views: int | None = None
+    ) -> tuple[ModelReference, Header]:
         """Return the reference and the header of a model.
 
         Parameters
         ----------
         model
             Name of a shipped model or of a checkpoint file.
+        n_views
+            Number of patterns of each crystal, in a fixed order, or None
+            if they are any number in any order.
 
         Raises
         ------
         ValueError
-            If there is none, or it can't map scans.
+            If there is none, or it can't read such patterns.
         """
         path = model_path(model).resolve()
         header = read_header(path)
+        ordered = header.architecture == "AxesMSDN"
+        if ordered and n_views == _N_AXES:
+            return cls(str(path), header.sha256), header
+        if ordered:
+            raise ValueError(
+                f"The model {os.fspath(model)!r} reads three patterns of each crystal, "
+                "along its a, b and c axes: give the signal along a and "
+                "views=[along_b, along_c], without regions. For other patterns choose "
+                "'msdn-any'."
+            )
         if header.architecture != "ViewSetMSDN":
             raise ValueError(
-                f"The model {os.fspath(model)!r} ({header.architecture}) reads sets of "
-                "zone-axis patterns, not scans. Choose one whose architecture is "
-                "ViewSetMSDN, such as 'msdn-any'; `pyxem-symnet models` lists them."
+                f"The model {os.fspath(model)!r} ({header.architecture}) reads images "
+                "made for it, not scans. Choose one such as 'msdn-any'; "
+                "`pyxem-symnet models` lists them."
             )
         return cls(str(path), header.sha256), header
 

@@ -135,6 +135,7 @@ class AxesMSDN(nn.Module):
         images: Tensor,
         geometry: PatternGeometry,
         mask: Tensor | None = None,
+        centres: Tensor | None = None,
     ) -> Spots:
         """Return the spots found in patterns.
 
@@ -146,8 +147,11 @@ class AxesMSDN(nn.Module):
             Their calibration.
         mask
             Detector pixels to leave out are True, of shape (ky, kx).
+        centres
+            Direct beams (x, y) in pixels of shape (patterns, 2), instead
+            of the geometry's.
         """
-        return self.finder(images, geometry, mask)
+        return self.finder(images, geometry, mask, centres)
 
     def accumulate(
         self, spots: Spots, groups: Tensor | None = None, n_groups: int | None = None

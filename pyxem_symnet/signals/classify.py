@@ -57,7 +57,8 @@ def classify_space_group(
         :class:`~pyxem.signals.DiffractionVectors`; lazy or not, with
         any number of navigation axes. It is not changed.
     model
-        Name of a shipped model, or path of a checkpoint.
+        Name of a shipped model, or path of a checkpoint. "msdn-axes"
+        needs two further `views`: see there.
     device
         Where to compute: "auto" (CUDA, else MPS, else CPU), or a name
         that PyTorch knows.
@@ -81,7 +82,10 @@ def classify_space_group(
     views
         Further signals of the same navigation shape: other views, such
         as tilts, of what is at each scan point. Overrides and the
-        signal mask hold for them too.
+        signal mask hold for them too. For "msdn-axes" the signal and
+        its two views are along a, b and c of the conventional cell,
+        each turned so that the next axis's part across the beam (of b,
+        of c, of a) lies along +x.
     candidates
         Space groups to choose among: numbers, orix phases or an orix
         phase list. The probability that the pattern is crystalline is
@@ -141,7 +145,9 @@ def classify_space_group(
     >>> sym = pyxem_symnet.classify_space_group(scan)  # doctest: +SKIP
     >>> sym.to_map("crystal_system").plot()  # doctest: +SKIP
     """
-    reference, header = ModelReference.find(model)
+    signals = [signal, *checks.further_views(views)]
+    n_views = len(signals) if regions is None else None
+    reference, header = ModelReference.find(model, n_views)
     device = str(device)
     if device != "auto":
         resolve_device(device)
@@ -149,7 +155,6 @@ def classify_space_group(
     checks.positive_integer(num_workers, "num_workers")
     checks.positive_number(reciprocal_radius, "reciprocal_radius", "1/Å")
 
-    signals = [signal, *checks.further_views(views)]
     for each in signals:
         checks.signal_type(each)
     shape = checks.navigation_shape(signals)

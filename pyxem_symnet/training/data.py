@@ -96,22 +96,6 @@ def _tilt_rotations(n_views: int, generator: torch.Generator) -> Tensor:
     return tilt_series(start, axis, torch.linspace(0, 1, n_views) * width)
 
 
-def pad_views(views: Sequence[Spots]) -> Spots:
-    """Return the spots of several batches of views as one batch."""
-    n_views = sum(len(spots.intensities) for spots in views)
-    n_slots = max(spots.intensities.shape[1] for spots in views)
-    positions = torch.zeros(n_views, n_slots, 2)
-    intensities = torch.zeros(n_views, n_slots)
-    first = 0
-    for spots in views:
-        last = first + len(spots.intensities)
-        n_spots = spots.intensities.shape[1]
-        positions[first:last, :n_spots] = spots.positions
-        intensities[first:last, :n_spots] = spots.intensities
-        first = last
-    return Spots(positions, intensities)
-
-
 def accumulate_views(
     accumulate: Callable[..., dict[str, Tensor]], views: Sequence[Spots]
 ) -> dict[str, Tensor]:
@@ -130,7 +114,7 @@ def accumulate_views(
     for some in _consecutive(views, parts):
         sizes = torch.tensor([len(spots.intensities) for spots in some])
         groups = torch.arange(len(some)).repeat_interleave(sizes)
-        features.append(accumulate(pad_views(some), groups, len(some)))
+        features.append(accumulate(Spots.concatenate(some), groups, len(some)))
     return {name: torch.cat([part[name] for part in features]) for name in features[0]}
 
 
