@@ -11,6 +11,7 @@ be repeated. Orientations are not part of it (see
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import torch
@@ -27,6 +28,9 @@ Range = tuple[float, float]
 _NONE: Range = (0.0, 0.0)
 _ONE: Range = (1.0, 1.0)
 _INFINITE: Range = (float("inf"), float("inf"))
+
+#: How far from the Ewald sphere a slab's reflections are followed, in 1/Å
+_SLAB_REACH = 0.05
 
 #: Largest spot positions that geometric defects bring inside the radius
 _MARGIN = 1.05
@@ -57,6 +61,12 @@ class Protocol:
         Probability that the beam is precessed.
     precession_angle
         Precession angle in degrees where it is.
+    slab_probability
+        Probability that an experiment without precession is on a slab of
+        even thickness: its rocking curve then takes the place of the
+        shape factor.
+    thickness
+        Thickness of the slab in Å, drawn log-uniformly.
     reciprocal_radius
         Radius of the detector in 1/Å.
     inner_radius
@@ -108,6 +118,8 @@ class Protocol:
     excitation_error: Range = (0.02, 0.02)
     precession_probability: float = 0.0
     precession_angle: Range = _NONE
+    slab_probability: float = 0.0
+    thickness: Range = _NONE
     reciprocal_radius: Range = (1.28, 1.28)
 
     inner_radius: Range = _NONE
@@ -170,6 +182,15 @@ class Protocol:
             "precession_angle": draw.number(self.precession_angle) * precessed,
             "shape_factor": self.shape_factor,
         }
+        if not precessed and draw.happens(self.slab_probability):
+            low, high = (math.log(value) for value in self.thickness)
+            thickness = math.exp(draw.number((low, high)))
+            # The fifth zero of a slab's squared sinc
+            settings |= {
+                "shape_factor": "sin2c",
+                "shape_factor_width": 5 / thickness,
+                "max_excitation_error": _SLAB_REACH,
+            }
         draw.radius = draw.number(self.reciprocal_radius)
         # Distortion may bring in what lies outside
         margin = 1.0 if self.scale == self.ellipticity == _ONE else _MARGIN
@@ -395,6 +416,23 @@ HARSH = dataclasses.replace(
     double_strength=(0.05, 0.4),
 )
 
+#: Crystals of 5 to 100 nm in a parallel beam, otherwise as in noisy-2. What
+#: Bloch-wave patterns differ in from kinematic ones is in the user guide.
+THICK = dataclasses.replace(
+    NOISY_2,
+    name="thick-1",
+    precession_probability=0.0,
+    slab_probability=1.0,
+    thickness=(50.0, 1000.0),
+    gamma=(0.5, 1.0),
+    double_strength=(0.001, 0.05),
+)
+
 #: Latest versions by name, then every version under its own
-PROTOCOLS: dict[str, Protocol] = {"clean": CLEAN_2, "noisy": NOISY_2, "harsh": HARSH}
-PROTOCOLS |= {p.name: p for p in (CLEAN_1, CLEAN_2, NOISY_1, NOISY_2, HARSH)}
+PROTOCOLS: dict[str, Protocol] = {
+    "clean": CLEAN_2,
+    "noisy": NOISY_2,
+    "harsh": HARSH,
+    "thick": THICK,
+}
+PROTOCOLS |= {p.name: p for p in (CLEAN_1, CLEAN_2, NOISY_1, NOISY_2, HARSH, THICK)}
