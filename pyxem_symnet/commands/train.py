@@ -38,10 +38,26 @@ _RECORD = {
 )
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="Write logs for TensorBoard beside those in CSV, in the folder --out.",
+)
 @click.option("--summary", default="", help="A sentence for the model card.")
 @click.option("--data", default="", help="Where the crystals are from, for the card.")
 @click.option("--limits", default="", help="Known limits, for the card.")
-def train(config, store, out, start_from, workers, threads, summary, data, limits):
+def train(
+    config,
+    store,
+    out,
+    start_from,
+    workers,
+    threads,
+    tensorboard,
+    summary,
+    data,
+    limits,
+):
     """Train, calibrate and measure the model of CONFIG.
 
     CONFIG is a YAML file or the name of a shipped model. A training that was
@@ -65,6 +81,7 @@ def train(config, store, out, start_from, workers, threads, summary, data, limit
             out / "trained",
             start_from=start_from,
             n_workers=workers,
+            tensorboard=tensorboard,
         )
     record = _RECORD | {
         "summary": summary or f"{settings.name}, trained from its configuration.",

@@ -10,6 +10,7 @@ killed goes on exactly as it would have.
 from __future__ import annotations
 
 import dataclasses
+from importlib.util import find_spec
 from pathlib import Path
 
 import lightning
@@ -20,7 +21,7 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     TQDMProgressBar,
 )
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, Subset
@@ -49,6 +50,7 @@ def train(
     start_from: str | Path | None = None,
     n_workers: int = 1,
     show_progressbar: bool = True,
+    tensorboard: bool = False,
 ) -> Path:
     """Train a model on the ``"train"`` split of a reflection store.
 
@@ -69,6 +71,8 @@ def train(
         Number of processes that draw samples.
     show_progressbar
         Whether to show a progress bar.
+    tensorboard
+        Whether to write logs for TensorBoard beside those in CSV.
 
     Returns
     -------
@@ -78,8 +82,14 @@ def train(
     Raises
     ------
     ConfigError
-        If the model to start from is another one.
+        If the model to start from is another one, or TensorBoard is not
+        installed.
     """
+    if tensorboard and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
+        raise ConfigError(
+            "TensorBoard is not installed. Leave out its logs (those in CSV are always "
+            "written) or install it: pip install tensorboard."
+        )
     out = Path(out)
     crystals = {
         split: PackedReflections.from_store(
@@ -92,7 +102,7 @@ def train(
     model = ARCHITECTURES[config.architecture](classes, **config.model)
     origin = None if start_from is None else _start(model, start_from)
     data = _Batches(crystals, classes, model.accumulate, config, n_workers)
-    trainer, last = make_trainer(config, out, show_progressbar)
+    trainer, last = make_trainer(config, out, show_progressbar, tensorboard)
     trainer.fit(
         SymmetryModule(model, config),
         datamodule=data,
@@ -128,7 +138,8 @@ def _start(model: nn.Module, start_from: str | Path) -> dict:
             "or classes differ from the configuration's."
         )
     model.load_state_dict(other.state_dict())
-    record = {key: other.record.get(key) for key in ("date", "training", "store")}
+    kept = ("date", "training", "store", "started_from")
+    record = {key: other.record.get(key) for key in kept}
     return {"sha256": read_header(path).sha256, **record}
 
 
@@ -140,7 +151,10 @@ def choose_classes(space_groups: np.ndarray, config: TrainingConfig) -> list[int
 
 
 def make_trainer(
-    config: TrainingConfig, out: Path, show_progressbar: bool
+    config: TrainingConfig,
+    out: Path,
+    show_progressbar: bool,
+    tensorboard: bool = False,
 ) -> tuple[lightning.Trainer, Path]:
     """Return the trainer and the path of its latest checkpoint."""
     callbacks = [
@@ -156,11 +170,14 @@ def make_trainer(
     ]
     if show_progressbar:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
+    loggers = [CSVLogger(out, name="logs", version=0)]
+    if tensorboard:
+        loggers.append(TensorBoardLogger(out, name="tensorboard", version=0))
     trainer = lightning.Trainer(
         accelerator="auto",
         max_steps=config.steps,
         precision=config.precision,
-        logger=CSVLogger(out, name="logs", version=0),
+        logger=loggers,
         callbacks=callbacks,
         enable_progress_bar=show_progressbar,
         check_val_every_n_epoch=max(
