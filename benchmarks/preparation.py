@@ -109,7 +109,7 @@ def main() -> None:
     lines += [
         "",
         "The computer was busy with other work, which shares its memory and caches:",
-        "on the same day the first line was between 300 and 550. Profiled in that",
+        "on the same day the second line was between 300 and 550. Profiled in that",
         "state, about half of the time went into comparing pixels with the pairs of",
         "points around them, in three scales, a fifth into refining the spots and a",
         "fifth into hot pixels. Looking at one scale only (`disc_radius`) helps most.",
