@@ -53,6 +53,8 @@ def model_card(path: str | os.PathLike) -> str:
     for key, title in _SECTIONS:
         text = _text(record[key]) if record.get(key) else "Not recorded."
         parts.append(f"## {title}\n\n{text}")
+    if record.get("started_from"):
+        parts.append(f"## Started from\n\n{_text(record['started_from'])}")
     parts.append(f"## Figures\n\n{_figures(record.get('figures') or [])}")
     parts.append(f"## Calibration\n\n{_calibration(header)}")
     settings = json.dumps(header.settings, indent=2)
