@@ -24,6 +24,8 @@ _EXPECTED = 30.0
 _SPARSE = 0.5
 # Sides of the squares that are looked at together where counts are rare
 _SQUARES = (1, 3, 7, 15, 31)
+# Side of the windows that the background is seen in
+_WINDOW = 9
 # A saturated pixel is the beam's if its neighbours hold this part of it
 _BEAM_EDGE = 0.02
 # Patterns that make a constant value a defect instead of a coincidence
@@ -178,7 +180,9 @@ def _dead(scan: _Summary) -> np.ndarray:
         return scan.broken
     # Of squares of any size without a count: would their neighbours
     # have made us expect some?
-    counts = np.where(dead, 0, scan.mean)
+    # Spots don't count, as where there is none is not where none can be:
+    # they fill less of a window than its background does
+    counts = ndimage.percentile_filter(np.where(dead, 0, scan.mean), 60, _WINDOW)
     for side in _SQUARES:
         if 3 * side > min(nothing.shape):
             break

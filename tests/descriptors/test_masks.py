@@ -36,6 +36,19 @@ def test_a_clean_detector_stays_as_it_is(dose, n):
     assert not masks.shadow.any()
 
 
+def test_gaps_between_the_spots_of_many_crystals_are_not_dead():
+    """Where none of the patterns has a spot, others may have one."""
+    rng = np.random.default_rng(0)
+    images = np.zeros((36, SIZE, SIZE))
+    for image in images:
+        for x, y in rng.uniform(0, SIZE, (12, 2)):
+            image += 100 * np.exp(-((COLUMN - x) ** 2 + (ROW - y) ** 2) / 6)
+        r = np.hypot(COLUMN - 95, ROW - 97)
+        image += 300 * np.exp(-(r**2) / 8) + 0.5 * np.exp(-r / 30)
+    masks = find_masks(rng.poisson(images))
+    assert masks.combined.mean() < 0.005
+
+
 @pytest.mark.parametrize("n", [1, 12, 60])
 def test_counts_that_fall_to_nothing_leave_no_dead_pixels(n):
     """Far from the beam of a weak pattern there is simply no electron."""
