@@ -182,7 +182,7 @@ def _dead(scan: _Summary) -> np.ndarray:
     # have made us expect some?
     # Spots don't count, as where there is none is not where none can be:
     # they fill less of a window than its background does
-    counts = ndimage.percentile_filter(np.where(dead, 0, scan.mean), 60, _WINDOW)
+    counts = ndimage.percentile_filter(np.where(dead, 0, scan.mean), 40, _WINDOW)
     for side in _SQUARES:
         if 3 * side > min(nothing.shape):
             break
