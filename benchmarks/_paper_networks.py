@@ -18,12 +18,22 @@ from pyxem_symnet.descriptors.shaped import shape_patterns
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models import MSDN
 from pyxem_symnet.models.axes import AxesMSDN
+from pyxem_symnet.models.densenet import DenseNet
 
 #: Pixels of the patterns that are shaped, a side
 _SHAPED_SIZE = 256
 
 #: Patterns rendered at once
 _AT_ONCE = 12
+
+#: The trunk of the paper's network, for variants with normalisation
+_MSDN_TRUNK = {
+    "stem_kernel": 7,
+    "stem_pool": True,
+    "blocks": (3, 6, 12, 8),
+    "bottleneck": 32,
+    "compression": 1,
+}
 
 
 class PatternImages(nn.Module):
@@ -99,16 +109,19 @@ class ImageMSDN(ImageNetwork):
     shaped
         Whether the channel of each stream's axis holds the shaped
         pattern. The other two channels hold the pattern itself.
-    dropout
-        Of the :class:`~pyxem_symnet.models.MSDN`.
+    norm
+        Normalisation before each rectifier: "none", as the paper has it,
+        or "batch".
     """
 
     def __init__(
-        self, classes, images=None, streams=(0, 1, 2), shaped=True, dropout=0.2
+        self, classes, images=None, streams=(0, 1, 2), shaped=True, norm="none"
     ):
         super().__init__(classes, images)
         self.streams, self.shaped = list(streams), shaped
-        self.msdn = MSDN(classes, len(self.streams), dropout)
+        self.msdn = MSDN(classes, len(self.streams))
+        if norm != "none":
+            self.msdn.trunk = DenseNet(2, 3, **_MSDN_TRUNK, norm=norm)
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Return logits of shape (crystals, classes)."""

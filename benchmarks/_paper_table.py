@@ -33,7 +33,14 @@ COLUMNS = {
 DIFFERENCES = (
     ("Shaping", "01-msdn-shaped", "02-msdn-raw"),
     ("Three streams instead of one", "01-msdn-shaped", "03-msdn-one-stream"),
-    ("This package's network instead of the paper's", "08-axes", "01-msdn-shaped"),
+    ("Shaping", "04-msdn-norm-shaped", "05-msdn-norm-raw"),
+    (
+        "Three streams instead of one",
+        "04-msdn-norm-shaped",
+        "06-msdn-norm-one-stream",
+    ),
+    ("Batch normalisation", "04-msdn-norm-shaped", "01-msdn-shaped"),
+    ("This package's network instead of the paper's", "11-axes", "01-msdn-shaped"),
 )
 
 
@@ -87,6 +94,7 @@ def _network(folder: Path) -> tuple[dict, dict[str, np.ndarray]]:
 
 
 def _head(results: dict, samples: int, epochs: int) -> list[str]:
+    times = "once" if epochs == 1 else f"{epochs} times"
     versions = ", half ".join(f"`{PROTOCOLS[noise].name}`" for noise in NOISES)
     lines = [
         "# The paper's network and conventional ones",
@@ -98,7 +106,7 @@ def _head(results: dict, samples: int, epochs: int) -> list[str]:
         "## Networks",
         "",
         f"Each was trained on the same {samples:,} samples (each of another crystal,",
-        f"half {versions}), seen {epochs} times in the same order, with AdamW on a",
+        f"half {versions}), seen {times} in the same order, with AdamW on a",
         "one-cycle schedule. Of two learning rates the one with the smaller loss on",
         "validation crystals after a short training was taken.",
         "",
@@ -155,9 +163,10 @@ def _differences(results: dict, right: dict) -> list[str]:
     pairs = list(DIFFERENCES)
     if conventional:
         best, worst = conventional[-1], conventional[0]
-        for which, name in (("best", best), ("worst", worst)):
-            title = f"The paper's network instead of the {which} conventional one"
-            pairs.append((f"{title} here", "01-msdn-shaped", name))
+        for one in ("01-msdn-shaped", "04-msdn-norm-shaped"):
+            for which, other in (("best", best), ("worst", worst)):
+                title = f"Streams and shaping instead of the {which} conventional one"
+                pairs.append((title, one, other))
     lines = [
         "## What makes a difference",
         "",
