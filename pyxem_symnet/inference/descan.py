@@ -72,7 +72,13 @@ class Descan:
 
     @classmethod
     def from_metadata(cls, record: Mapping) -> Descan:
-        """Make it again from what `to_metadata` returned."""
+        """Return the path again.
+
+        Parameters
+        ----------
+        record
+            What `to_metadata` returned.
+        """
         return cls(
             tuple(record["origin"]),
             tuple(map(tuple, record["slopes"])),

@@ -116,12 +116,6 @@ class Plan:
         or :class:`VectorGeometry` for each signal.
     masks
         Excluded detector pixels (True) of each signal, or None.
-    descans
-        Path of the beam in each signal, or None for those without.
-        Empty if there is none at all.
-    descans
-        Paths of the beam in each signal, or None for those without.
-        Empty if there is no path at all.
     classes
         Space groups of the answer, in its order.
     candidates
@@ -134,6 +128,9 @@ class Plan:
         choice.
     reciprocal_radius
         Spots farther from the direct beam, in 1/Å, are left out.
+    descans
+        Path of the beam in each signal, or None for those without.
+        Empty if there is no path at all.
     """
 
     model: ModelReference

@@ -83,9 +83,6 @@ class AxesMSDN(nn.Module):
         joining network ("hidden") and its dropout.
     """
 
-    #: Number of views, in an order that means something: they are not pooled
-    ordered_views = N_AXES
-
     def __init__(
         self,
         classes: Sequence[int],
@@ -96,6 +93,8 @@ class AxesMSDN(nn.Module):
     ):
         super().__init__()
         self.classes = tuple(int(number) for number in classes)
+        # Their order means something: they are not pooled
+        self.ordered_views = N_AXES
         network = merge_settings(NETWORK, network or {})
         self.calibration = TemperatureTable()
         self.finder = SpotFinder(**(finder or {}))

@@ -101,9 +101,6 @@ class ViewSetMSDN(nn.Module):
         If no stream is left or a network setting is unknown.
     """
 
-    #: Views may come in any number and order
-    ordered_views = None
-
     def __init__(
         self,
         classes: Sequence[int],
@@ -115,6 +112,8 @@ class ViewSetMSDN(nn.Module):
     ):
         super().__init__()
         self.classes = tuple(int(number) for number in classes)
+        # They may come in any number and order
+        self.ordered_views = None
         network = merge_settings(NETWORK, network or {})
         self.power = network["power"]
         self.most_views = network["most_views"]
