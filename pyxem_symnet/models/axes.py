@@ -9,13 +9,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pyxem_symnet.descriptors.finder import SpotFinder
-from pyxem_symnet.descriptors.geometry import PatternGeometry
 from pyxem_symnet.descriptors.radial import RadialProfile
 from pyxem_symnet.descriptors.render import SpotRenderer
 from pyxem_symnet.descriptors.spots import Spots
-from pyxem_symnet.models.calibration import TemperatureTable
-from pyxem_symnet.models.readout import Readout, merge_settings
+from pyxem_symnet.models.readout import (
+    Readout,
+    SpotNetwork,
+    joining_network,
+    merge_settings,
+)
 
 #: Patterns of a crystal
 N_AXES = 3
@@ -51,7 +53,7 @@ NETWORK = {
 }
 
 
-class AxesMSDN(nn.Module):
+class AxesMSDN(SpotNetwork):
     """Network that reads the patterns along a, b and c of one crystal.
 
     As in the paper's network one trunk is shared by three streams. What
@@ -91,13 +93,10 @@ class AxesMSDN(nn.Module):
         radial: dict | None = None,
         network: dict | None = None,
     ):
-        super().__init__()
-        self.classes = tuple(int(number) for number in classes)
+        super().__init__(classes, finder)
         # Their order means something: they are not pooled
         self.ordered_views = N_AXES
         network = merge_settings(NETWORK, network or {})
-        self.calibration = TemperatureTable()
-        self.finder = SpotFinder(**(finder or {}))
         image = {"size": 96, "radius": 1.04, "sigma_px": 0.7} | (image or {})
         self.image = SpotRenderer(**image)
         self.radial = RadialProfile(**(radial or {}))
@@ -109,13 +108,8 @@ class AxesMSDN(nn.Module):
             }
         )
         width = width * (N_AXES + 1) + N_AXES
-        self.join = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Dropout(network["dropout"]),
-            nn.Linear(width, network["hidden"]),
-            nn.SiLU(),
-            nn.Dropout(network["dropout"]),
-            nn.Linear(network["hidden"], len(self.classes)),
+        self.join = joining_network(
+            width, network["hidden"], network["dropout"], len(self.classes)
         )
         self._network = network
 
@@ -128,29 +122,6 @@ class AxesMSDN(nn.Module):
             "radial": dict(self.radial.settings),
             "network": copy.deepcopy(self._network),
         }
-
-    def prepare(
-        self,
-        images: Tensor,
-        geometry: PatternGeometry,
-        mask: Tensor | None = None,
-        centres: Tensor | None = None,
-    ) -> Spots:
-        """Return the spots found in patterns.
-
-        Parameters
-        ----------
-        images
-            Patterns of shape (patterns, ky, kx).
-        geometry
-            Their calibration.
-        mask
-            Detector pixels to leave out are True, of shape (ky, kx).
-        centres
-            Direct beams (x, y) in pixels of shape (patterns, 2), instead
-            of the geometry's.
-        """
-        return self.finder(images, geometry, mask, centres)
 
     def accumulate(
         self, spots: Spots, groups: Tensor | None = None, n_groups: int | None = None
@@ -218,15 +189,3 @@ class AxesMSDN(nn.Module):
         # Of the order of one, as the streams' vectors are
         numbers = (features["n_spots"] / 16).log1p()
         return self.join(torch.cat([seen, lengths, numbers], -1))
-
-    @torch.no_grad()
-    def probabilities(self, features: dict[str, Tensor]) -> Tensor:
-        """Return calibrated probabilities of shape (crystals, classes).
-
-        Parameters
-        ----------
-        features
-            As for :meth:`forward`.
-        """
-        logits = self(features).float()
-        return (logits / self.calibration(features["n_views"])).softmax(-1)

@@ -4,10 +4,85 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
+from pyxem_symnet.descriptors.finder import SpotFinder
+from pyxem_symnet.descriptors.geometry import PatternGeometry
+from pyxem_symnet.descriptors.spots import Spots
+from pyxem_symnet.models.calibration import TemperatureTable
 from pyxem_symnet.models.densenet import DenseNet
+
+
+class SpotNetwork(nn.Module):
+    """What networks that read spots have in common.
+
+    Parameters
+    ----------
+    classes
+        Space-group numbers in the order of the logits; 0 stands for
+        "not crystalline".
+    finder
+        Settings of the
+        :class:`~pyxem_symnet.descriptors.finder.SpotFinder`.
+    """
+
+    def __init__(self, classes: Sequence[int], finder: dict | None = None):
+        super().__init__()
+        self.classes = tuple(int(number) for number in classes)
+        self.calibration = TemperatureTable()
+        self.finder = SpotFinder(**(finder or {}))
+
+    def prepare(
+        self,
+        images: Tensor,
+        geometry: PatternGeometry,
+        mask: Tensor | None = None,
+        centres: Tensor | None = None,
+    ) -> Spots:
+        """Return the spots found in patterns.
+
+        Parameters
+        ----------
+        images
+            Patterns of shape (patterns, ky, kx).
+        geometry
+            Their calibration.
+        mask
+            Detector pixels to leave out are True, of shape (ky, kx).
+        centres
+            Direct beams (x, y) in pixels of shape (patterns, 2), instead
+            of the geometry's.
+        """
+        return self.finder(images, geometry, mask, centres)
+
+    @torch.no_grad()
+    def probabilities(self, features: dict[str, Tensor]) -> Tensor:
+        """Return calibrated probabilities of shape (crystals, classes).
+
+        Parameters
+        ----------
+        features
+            What the network's forward pass takes.
+        """
+        logits = self(features).float()
+        return (logits / self.calibration(features["n_views"])).softmax(-1)
+
+
+def joining_network(
+    width: int, hidden: int, dropout: float, n_classes: int
+) -> nn.Sequential:
+    """Return the network from all streams' vectors to logits."""
+    return nn.Sequential(
+        nn.LayerNorm(width),
+        nn.Dropout(dropout),
+        nn.Linear(width, hidden),
+        nn.SiLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, n_classes),
+    )
 
 
 class Readout(nn.Module):

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pyxem_symnet.descriptors.finder import SpotFinder
-from pyxem_symnet.descriptors.geometry import PatternGeometry
 from pyxem_symnet.descriptors.pairs import PairMap
 from pyxem_symnet.descriptors.radial import RadialProfile
 from pyxem_symnet.descriptors.render import SpotRenderer
 from pyxem_symnet.descriptors.spots import Spots
-from pyxem_symnet.models.calibration import TemperatureTable
-from pyxem_symnet.models.readout import Readout, merge_settings
+from pyxem_symnet.models.readout import (
+    Readout,
+    SpotNetwork,
+    joining_network,
+    merge_settings,
+)
 
 # Sized for training on a few CPU cores
 NETWORK = {
@@ -55,7 +57,7 @@ NETWORK = {
 }
 
 
-class ViewSetMSDN(nn.Module):
+class ViewSetMSDN(SpotNetwork):
     """Network that reads a set of views of one crystal.
 
     Each view (a diffraction pattern as a list of spots) is turned into
@@ -110,15 +112,12 @@ class ViewSetMSDN(nn.Module):
         image: dict | None = None,
         network: dict | None = None,
     ):
-        super().__init__()
-        self.classes = tuple(int(number) for number in classes)
+        super().__init__(classes, finder)
         # They may come in any number and order
         self.ordered_views = None
         network = merge_settings(NETWORK, network or {})
         self.power = network["power"]
         self.most_views = network["most_views"]
-        self.calibration = TemperatureTable()
-        self.finder = SpotFinder(**(finder or {}))
         self.radial = None if radial is None else RadialProfile(**radial)
         self.pairs = None if pairs is None else PairMap(**pairs)
         self.image = None if image is None else SpotRenderer(**image)
@@ -142,13 +141,8 @@ class ViewSetMSDN(nn.Module):
                 "cannot all be None."
             )
         width = network["width"] * len(self.streams) + 3
-        self.join = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Dropout(network["dropout"]),
-            nn.Linear(width, network["hidden"]),
-            nn.SiLU(),
-            nn.Dropout(network["dropout"]),
-            nn.Linear(network["hidden"], len(self.classes)),
+        self.join = joining_network(
+            width, network["hidden"], network["dropout"], len(self.classes)
         )
         self._network = network
 
@@ -161,29 +155,6 @@ class ViewSetMSDN(nn.Module):
             settings[name] = None if module is None else dict(module.settings)
         settings["network"] = copy.deepcopy(self._network)
         return settings
-
-    def prepare(
-        self,
-        images: Tensor,
-        geometry: PatternGeometry,
-        mask: Tensor | None = None,
-        centres: Tensor | None = None,
-    ) -> Spots:
-        """Return the spots found in patterns.
-
-        Parameters
-        ----------
-        images
-            Patterns of shape (patterns, ky, kx).
-        geometry
-            Their calibration.
-        mask
-            Detector pixels to leave out are True, of shape (ky, kx).
-        centres
-            Direct beams (x, y) in pixels of shape (patterns, 2), instead
-            of the geometry's.
-        """
-        return self.finder(images, geometry, mask, centres)
 
     def accumulate(
         self, spots: Spots, groups: Tensor | None = None, n_groups: int | None = None
@@ -286,15 +257,3 @@ class ViewSetMSDN(nn.Module):
         distinct = n_views * own / pairs.clamp_min(1e-12)
         # Within 1 and n but for rounding and views without spots
         return distinct.clamp_min(1).minimum(n_views)
-
-    @torch.no_grad()
-    def probabilities(self, features: dict[str, Tensor]) -> Tensor:
-        """Return calibrated probabilities of shape (crystals, classes).
-
-        Parameters
-        ----------
-        features
-            As for :meth:`forward`.
-        """
-        logits = self(features).float()
-        return (logits / self.calibration(features["n_views"])).softmax(-1)
