@@ -170,9 +170,9 @@ def _differences(results: dict, right: dict) -> list[str]:
     pairs = list(DIFFERENCES)
     if conventional:
         best, worst = conventional[-1], conventional[0]
-        for one in ("01-msdn-shaped", "04-msdn-norm-shaped"):
+        for one in ("01-msdn-shaped", "04-msdn-norm-shaped", "05-msdn-norm-raw"):
             for which, other in (("best", best), ("worst", worst)):
-                title = f"Streams and shaping instead of the {which} conventional one"
+                title = f"MSDN instead of the {which} conventional network"
                 pairs.append((title, one, other))
     lines = [
         "## What makes a difference",
