@@ -34,7 +34,9 @@ _RECORD = {
 @click.option(
     "--start-from",
     metavar="MODEL",
-    help="Shipped model or checkpoint whose weights to begin with.",
+    multiple=True,
+    help="Shipped model or checkpoint whose weights to begin with. Given more than "
+    "once, each part of the network is taken from the first model where it fits.",
 )
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyxem_symnet.descriptors.half_pattern import HalfPattern
 from pyxem_symnet.descriptors.radial import RadialProfile
-from pyxem_symnet.descriptors.render import SpotRenderer
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models.readout import (
+    IMAGE_NETWORK,
     Readout,
     SpotNetwork,
     joining_network,
@@ -22,20 +23,8 @@ from pyxem_symnet.models.readout import (
 #: Patterns of a crystal
 N_AXES = 3
 
-#: Rows of the drawn half-plane beyond the line through the direct beam
-_ROWS_BEYOND = 2
-
-# Sized for training on a few CPU cores
 NETWORK = {
-    "image": {
-        "stem_channels": 40,
-        "stem_kernel": 8,
-        "stem_stride": 4,
-        "blocks": [2, 3, 3],
-        "growth": [48, 64, 64],
-        "bottleneck": 64,
-        "norm": "batch",
-    },
+    "image": IMAGE_NETWORK,
     "radial": {
         "stem_channels": 32,
         "stem_kernel": 7,
@@ -58,12 +47,11 @@ class AxesMSDN(SpotNetwork):
 
     As in the paper's network one trunk is shared by three streams. What
     differs: patterns are drawn from spots, and only half of each, since
-    Friedel's law makes the other half the same (the mean of both is
-    drawn); batch normalisation; the streams' features are joined before
-    the decision, not their logits summed, so that lengths seen along one
-    axis can be compared with those along another; and a further stream
-    reads the three radial profiles, which are sharper than the pixels of
-    an image.
+    Friedel's law makes the other half the same; batch normalisation; the
+    streams' features are joined before the decision, not their logits
+    summed, so that lengths seen along one axis can be compared with
+    those along another; and a further stream reads the three radial
+    profiles, which are sharper than the pixels of an image.
 
     Parameters
     ----------
@@ -74,7 +62,7 @@ class AxesMSDN(SpotNetwork):
         :class:`~pyxem_symnet.descriptors.finder.SpotFinder`.
     image
         Settings of the
-        :class:`~pyxem_symnet.descriptors.render.SpotRenderer`.
+        :class:`~pyxem_symnet.descriptors.half_pattern.HalfPattern`.
     radial
         Settings of the
         :class:`~pyxem_symnet.descriptors.radial.RadialProfile`.
@@ -97,8 +85,7 @@ class AxesMSDN(SpotNetwork):
         # Their order means something: they are not pooled
         self.ordered_views = N_AXES
         network = merge_settings(NETWORK, network or {})
-        image = {"size": 96, "radius": 1.04, "sigma_px": 0.7} | (image or {})
-        self.image = SpotRenderer(**image)
+        self.image = HalfPattern(**(image or {}))
         self.radial = RadialProfile(**(radial or {}))
         grid, width = network["grid"], network["width"]
         self.streams = nn.ModuleDict(
@@ -163,13 +150,9 @@ class AxesMSDN(SpotNetwork):
             )
         order = groups.argsort(stable=True)
         spots = Spots(spots.positions[order], spots.intensities[order])
-        drawn = self.image(spots)
-        # Turned by 180 degrees about the direct beam
-        drawn = (drawn + drawn.flip(-2, -1)) / 2
-        drawn = drawn[:, drawn.shape[1] // 2 - _ROWS_BEYOND :]
         n_spots = spots.counts.to(spots.positions.dtype).view(-1, N_AXES)
         return {
-            "image": drawn.unflatten(0, (-1, N_AXES)),
+            "image": self.image(spots).unflatten(0, (-1, N_AXES)),
             "radial": self.radial(spots).unflatten(0, (-1, N_AXES)),
             "n_spots": n_spots,
             "n_views": (n_spots > 0).sum(1, keepdim=True).to(n_spots),

@@ -15,6 +15,17 @@ from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models.calibration import TemperatureTable
 from pyxem_symnet.models.densenet import DenseNet
 
+#: DenseNet that reads half patterns. Sized for training on a few CPU cores
+IMAGE_NETWORK = {
+    "stem_channels": 40,
+    "stem_kernel": 8,
+    "stem_stride": 4,
+    "blocks": [2, 3, 3],
+    "growth": [48, 64, 64],
+    "bottleneck": 64,
+    "norm": "batch",
+}
+
 
 class SpotNetwork(nn.Module):
     """What networks that read spots have in common.
@@ -57,6 +68,19 @@ class SpotNetwork(nn.Module):
             of the geometry's.
         """
         return self.finder(images, geometry, mask, centres)
+
+    def training_features(
+        self, spots: Spots, groups: Tensor, n_groups: int
+    ) -> dict[str, Tensor]:
+        """Return what the forward pass takes, with nothing learnt in it yet.
+
+        Parameters
+        ----------
+        spots, groups, n_groups
+            As for ``accumulate``, which does it unless a network says
+            otherwise.
+        """
+        return self.accumulate(spots, groups, n_groups)
 
     @torch.no_grad()
     def probabilities(self, features: dict[str, Tensor]) -> Tensor:

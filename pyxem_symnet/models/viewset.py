@@ -9,11 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyxem_symnet.descriptors.half_pattern import HalfPattern
 from pyxem_symnet.descriptors.pairs import PairMap
 from pyxem_symnet.descriptors.radial import RadialProfile
-from pyxem_symnet.descriptors.render import SpotRenderer
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models.readout import (
+    IMAGE_NETWORK,
     Readout,
     SpotNetwork,
     joining_network,
@@ -39,21 +40,15 @@ NETWORK = {
         "growth": [24, 32, 48],
         "bottleneck": 64,
     },
-    "image": {
-        "stem_channels": 16,
-        "stem_kernel": 5,
-        "stem_stride": 2,
-        "stem_pool": True,
-        "blocks": [2, 3, 4],
-        "growth": [16, 24, 32],
-        "bottleneck": 32,
-    },
+    # As in msdn-axes, whose weights it can start from
+    "image": IMAGE_NETWORK,
     "grid": {"radial": 8, "pairs": 3, "image": 3},
     "width": 192,
     "hidden": 384,
     "dropout": 0.1,
     "power": 0.5,
     "most_views": 32,
+    "training_images": 3,
 }
 
 
@@ -62,11 +57,11 @@ class ViewSetMSDN(SpotNetwork):
 
     Each view (a diffraction pattern as a list of spots) is turned into
     descriptors that can be summed over views: a radial profile and a
-    pair map, which do not change when the pattern is turned, and
-    optionally features of an image of the spots. The sums are read by
-    one DenseNet each, whose outputs a small fully connected network
-    joins. What it costs to classify does not depend on the number of
-    views, and sums from several computers or blocks add up.
+    pair map, and optionally what a DenseNet sees in an image of the
+    pattern, drawn in the frame of its own net. None of them changes when
+    the pattern is turned. The first two are read by one DenseNet each
+    once they are summed, and a small fully connected network joins all
+    streams. Sums from several computers or blocks add up.
 
     Parameters
     ----------
@@ -85,17 +80,17 @@ class ViewSetMSDN(SpotNetwork):
         or None to do without.
     image
         Settings of the
-        :class:`~pyxem_symnet.descriptors.render.SpotRenderer`, or None
-        to do without, which is the default. This stream does depend on
-        how the pattern is turned.
+        :class:`~pyxem_symnet.descriptors.half_pattern.HalfPattern`, or
+        None to do without, which is the default.
     network
         What differs from the default :data:`NETWORK`: settings of the
         DenseNets ("radial", "pairs", "image"), points kept of each of
         their maps ("grid"), length of each stream's vector ("width"),
         units of the joining network ("hidden"), its dropout, the power
-        that mean descriptors are raised to, and the number of views
-        beyond which more say nothing new ("most_views"), which should be
-        the largest it is trained with.
+        that mean descriptors are raised to, the number of views beyond
+        which more say nothing new ("most_views"), which should be the
+        largest it is trained with, and the number of views of a crystal
+        whose images are looked at in training ("training_images").
 
     Raises
     ------
@@ -120,7 +115,8 @@ class ViewSetMSDN(SpotNetwork):
         self.most_views = network["most_views"]
         self.radial = None if radial is None else RadialProfile(**radial)
         self.pairs = None if pairs is None else PairMap(**pairs)
-        self.image = None if image is None else SpotRenderer(**image)
+        self.image = None if image is None else HalfPattern(**image)
+        self.training_images = network["training_images"]
         inputs = {"radial": (1, 2), "pairs": (2, None), "image": (2, 1)}
         self.streams = nn.ModuleDict()
         for name, (dimensions, channels) in inputs.items():
@@ -140,7 +136,8 @@ class ViewSetMSDN(SpotNetwork):
                 "A model needs at least one stream: radial, pairs and image "
                 "cannot all be None."
             )
-        width = network["width"] * len(self.streams) + 3
+        # Of images both the mean and the mean square are joined
+        width = network["width"] * (len(self.streams) + ("image" in self.streams)) + 3
         self.join = joining_network(
             width, network["hidden"], network["dropout"], len(self.classes)
         )
@@ -177,30 +174,79 @@ class ViewSetMSDN(SpotNetwork):
             Tensors whose first axis is that of crystals: "n_views" and
             "n_spots" of shape (crystals, 1), "radial" and
             "radial_square" of shape (crystals, bins), "pairs" of shape
-            (crystals, angles, radii, radii), "image" of shape
-            (crystals, features). A view without spots says nothing and
-            is not counted.
+            (crystals, angles, radii, radii), "n_images" of shape
+            (crystals, 1), "image" and "image_square" of shape
+            (crystals, width). A view without spots says nothing and is
+            not counted.
         """
+        features = self._invariants(spots, groups, n_groups)
+        if self.image is not None:
+            drawn = self.image(spots)
+            if groups is None:
+                groups = torch.arange(len(drawn), device=drawn.device)
+                n_groups = len(drawn)
+            features |= self._look(drawn, groups, spots.counts > 0, n_groups)
+        return features
+
+    def training_features(
+        self, spots: Spots, groups: Tensor, n_groups: int
+    ) -> dict[str, Tensor]:
+        """Return what the forward pass takes, with nothing learnt in it yet.
+
+        Parameters
+        ----------
+        spots, groups, n_groups
+            As for :meth:`accumulate`; the groups must ascend.
+
+        Returns
+        -------
+        features
+            As from :meth:`accumulate`, but for the image stream: "drawn"
+            of shape (images, rows, columns), evenly chosen from the views
+            of each crystal, and "n_drawn", of shape (crystals, 1), how
+            many are of each.
+        """
+        features = self._invariants(spots, groups, n_groups)
+        if self.image is not None:
+            n_views = torch.bincount(groups, minlength=n_groups)
+            chosen = _evenly(n_views, self.training_images)
+            some = Spots(spots.positions[chosen], spots.intensities[chosen])
+            features["drawn"] = self.image(some)
+            features["n_drawn"] = n_views.clamp_max(self.training_images).unsqueeze(1)
+        return features
+
+    def _invariants(
+        self, spots: Spots, groups: Tensor | None, n_groups: int | None
+    ) -> dict[str, Tensor]:
         n_spots = spots.counts.to(spots.positions.dtype).unsqueeze(-1)
         seen = (n_spots > 0).to(n_spots)
         features = {"n_views": seen, "n_spots": n_spots}
         if self.radial is not None:
             features["radial"] = self.radial(spots)
             features["radial_square"] = features["radial"].square()
-        if self.image is not None:
-            drawn = self.image(spots).unsqueeze(1)
-            features["image"] = self.streams["image"](drawn) * seen
         if groups is not None:
             features = {
-                name: value.new_zeros(n_groups, value.shape[1]).index_add_(
-                    0, groups, value
-                )
+                name: _sum_groups(value, groups, n_groups)
                 for name, value in features.items()
             }
         if self.pairs is not None:
             # Too large to have one for each view
             features["pairs"] = self.pairs(spots, groups, n_groups)
         return features
+
+    def _look(
+        self, drawn: Tensor, groups: Tensor, seen: Tensor, n_groups: int
+    ) -> dict[str, Tensor]:
+        """Return what the image stream sees, summed over each crystal's views."""
+        # None is negative, as in the other sums
+        vectors = self.streams["image"](drawn.unsqueeze(1).float())
+        vectors = nn.functional.relu(vectors)
+        seen = seen.to(vectors).unsqueeze(1)
+        vectors = vectors * seen
+        parts = {"n_images": seen, "image": vectors, "image_square": vectors.square()}
+        return {
+            name: _sum_groups(value, groups, n_groups) for name, value in parts.items()
+        }
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Return logits of shape (crystals, classes).
@@ -209,8 +255,14 @@ class ViewSetMSDN(SpotNetwork):
         ----------
         features
             What :meth:`accumulate` returned, summed over the views of
-            each crystal.
+            each crystal, or what :meth:`training_features` returned.
         """
+        if "drawn" in features:
+            n_drawn = features["n_drawn"].flatten()
+            groups = torch.arange(len(n_drawn), device=n_drawn.device)
+            drawn, groups = features["drawn"], groups.repeat_interleave(n_drawn)
+            seen = drawn.flatten(1).any(1)
+            features = features | self._look(drawn, groups, seen, len(n_drawn))
         n_views = features["n_views"].clamp_min(1)
         answers = []
         if self.radial is not None:
@@ -222,7 +274,11 @@ class ViewSetMSDN(SpotNetwork):
             mean = features["pairs"] / n_views[..., None, None]
             answers.append(self.streams["pairs"](mean.pow(self.power)))
         if self.image is not None:
-            answers.append(features["image"] / n_views)
+            n_images = features["n_images"].clamp_min(1)
+            answers.append(features["image"] / n_images)
+            square = features["image_square"] / n_images
+            # The root's slope has no bound at nought
+            answers.append(square.clamp_min(1e-6).sqrt())
         # Of the order of one, as the streams' vectors are
         answers += [
             n_views.clamp_max(self.most_views).log2() / 4,
@@ -257,3 +313,16 @@ class ViewSetMSDN(SpotNetwork):
         distinct = n_views * own / pairs.clamp_min(1e-12)
         # Within 1 and n but for rounding and views without spots
         return distinct.clamp_min(1).minimum(n_views)
+
+
+def _sum_groups(values: Tensor, groups: Tensor, n_groups: int) -> Tensor:
+    """Add up rows of shape (rows, width) by group."""
+    return values.new_zeros(n_groups, values.shape[1]).index_add_(0, groups, values)
+
+
+def _evenly(counts: Tensor, most: int) -> Tensor:
+    """Return indices of at most so many rows of each run of *counts* rows."""
+    kept = counts.clamp_max(most)
+    run = torch.arange(len(counts), device=counts.device).repeat_interleave(kept)
+    place = torch.arange(len(run), device=counts.device) - (kept.cumsum(0) - kept)[run]
+    return (counts.cumsum(0) - counts)[run] + place * counts[run] // kept[run]

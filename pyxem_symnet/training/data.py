@@ -97,14 +97,14 @@ def _tilt_rotations(n_views: int, generator: torch.Generator) -> Tensor:
 
 
 def accumulate_views(
-    accumulate: Callable[..., dict[str, Tensor]], views: Sequence[Spots]
+    features_of: Callable[..., dict[str, Tensor]], views: Sequence[Spots]
 ) -> dict[str, Tensor]:
     """Return the features of several crystals from the views of each.
 
     Parameters
     ----------
-    accumulate
-        The model's method of that name.
+    features_of
+        The model's method ``accumulate`` or ``training_features``.
     views
         Views of each crystal.
     """
@@ -114,7 +114,7 @@ def accumulate_views(
     for some in _consecutive(views, parts):
         sizes = torch.tensor([len(spots.intensities) for spots in some])
         groups = torch.arange(len(some)).repeat_interleave(sizes)
-        features.append(accumulate(Spots.concatenate(some), groups, len(some)))
+        features.append(features_of(Spots.concatenate(some), groups, len(some)))
     return {name: torch.cat([part[name] for part in features]) for name in features[0]}
 
 
@@ -135,7 +135,7 @@ class TrainingBatches(Dataset):
         Reflections of the training crystals.
     classes
         Space-group numbers in the order of the logits.
-    accumulate
+    features_of
         Method of a model that turns views into features.
     config
         Configuration.
@@ -145,11 +145,11 @@ class TrainingBatches(Dataset):
         self,
         crystals: PackedReflections,
         classes: Sequence[int],
-        accumulate: Callable[..., dict[str, Tensor]],
+        features_of: Callable[..., dict[str, Tensor]],
         config: TrainingConfig,
     ):
         self.crystals = crystals
-        self.accumulate = accumulate
+        self.features_of = features_of
         self.config = config
         target_of = {number: index for index, number in enumerate(classes)}
         self.targets = np.array([target_of.get(n, -1) for n in crystals.space_group])
@@ -190,7 +190,7 @@ class TrainingBatches(Dataset):
             spots, target = self._draw(int(crystal), generator)
             views.append(spots)
             targets.append(target)
-        features = accumulate_views(self.accumulate, views)
+        features = accumulate_views(self.features_of, views)
         return features, torch.tensor(targets)
 
     def _draw(self, crystal: int, generator: torch.Generator) -> tuple[Spots, int]:

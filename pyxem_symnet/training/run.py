@@ -10,6 +10,7 @@ killed goes on exactly as it would have.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def train(
     store: str | Path,
     out: str | Path,
     *,
-    start_from: str | Path | None = None,
+    start_from: str | Path | Sequence[str | Path] = (),
     n_workers: int = 1,
     show_progressbar: bool = True,
     tensorboard: bool = False,
@@ -64,9 +65,10 @@ def train(
         Folder for checkpoints, logs and the trained model. A training
         that was begun there is resumed.
     start_from
-        Shipped model or checkpoint whose weights to begin with, of the
-        same architecture, settings and classes. Drawn by the seed if not
-        given.
+        Shipped model or checkpoint whose weights to begin with, or
+        several. Each stream, and the joining network if the classes are
+        the same, is taken from the first that has one of the same shape,
+        and drawn by the seed if none has.
     n_workers
         Number of processes that draw samples.
     show_progressbar
@@ -82,7 +84,7 @@ def train(
     Raises
     ------
     ConfigError
-        If the model to start from is another one, or TensorBoard is not
+        If nothing of a model to start from fits, or TensorBoard is not
         installed.
     """
     if tensorboard and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
@@ -100,8 +102,10 @@ def train(
     classes = choose_classes(crystals["train"].space_group, config)
     torch.manual_seed(config.seed)
     model = ARCHITECTURES[config.architecture](classes, **config.model)
-    origin = None if start_from is None else _start(model, start_from)
-    data = _Batches(crystals, classes, model.accumulate, config, n_workers)
+    if isinstance(start_from, (str, Path)):
+        start_from = [start_from]
+    origin = _start(model, start_from)
+    data = _Batches(crystals, classes, model.training_features, config, n_workers)
     trainer, last = make_trainer(config, out, show_progressbar, tensorboard)
     trainer.fit(
         SymmetryModule(model, config),
@@ -123,24 +127,38 @@ def train(
     return path
 
 
-def _start(model: nn.Module, start_from: str | Path) -> dict:
-    """Give a model the weights of another, and return what is known of that."""
-    path = model_path(start_from)
-    other = load_checkpoint(path)
-    same = (
-        type(other) is type(model)
-        and other.classes == model.classes
-        and other.settings == model.settings
-    )
-    if not same:
-        raise ConfigError(
-            f"The training can't start from {path.name}: its architecture, settings "
-            "or classes differ from the configuration's."
-        )
-    model.load_state_dict(other.state_dict())
-    kept = ("date", "training", "store", "started_from")
-    record = {key: other.record.get(key) for key in kept}
-    return {"sha256": read_header(path).sha256, **record}
+def _start(model: nn.Module, start_from: Sequence[str | Path]) -> list[dict]:
+    """Give a model weights of others, and return what is known of these."""
+    missing = dict(_parts(model))
+    origins = []
+    for path in map(model_path, start_from):
+        other = load_checkpoint(path)
+        taken = []
+        for name, part in _parts(other):
+            if name == "join" and other.classes != model.classes:
+                continue
+            if name in missing and _shapes(part) == _shapes(missing[name]):
+                missing.pop(name).load_state_dict(part.state_dict())
+                taken.append(name)
+        if not taken:
+            raise ConfigError(
+                f"The training can't start from {path.name}: none of its streams, nor "
+                "its joining network, has the shape that the configuration asks for, "
+                "or what has it was taken from a model named before."
+            )
+        kept = ("date", "training", "store", "started_from")
+        record = {key: other.record.get(key) for key in kept}
+        origins.append({"parts": taken, "sha256": read_header(path).sha256, **record})
+    return origins
+
+
+def _parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    yield from model.streams.items()
+    yield "join", model.join
+
+
+def _shapes(part: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in part.state_dict().items()}
 
 
 def choose_classes(space_groups: np.ndarray, config: TrainingConfig) -> list[int]:
@@ -199,18 +217,18 @@ class _Batches(lightning.LightningDataModule):
         self,
         crystals: dict[str, PackedReflections],
         classes: list[int],
-        accumulate,
+        features_of,
         config: TrainingConfig,
         n_workers: int,
     ):
         super().__init__()
-        self.training = TrainingBatches(crystals["train"], classes, accumulate, config)
+        self.training = TrainingBatches(crystals["train"], classes, features_of, config)
         n_batches = -(-config.validation_crystals // config.batch_size)
         n_views = min(max(_VALIDATION_VIEWS, config.views[0]), config.views[1])
         self.validation = TrainingBatches(
             crystals["validation"],
             classes,
-            accumulate,
+            features_of,
             dataclasses.replace(
                 config,
                 steps=n_batches,

@@ -10,6 +10,7 @@ from pyxem_symnet.models.viewset import ViewSetMSDN
 SMALL = {
     "radial": {"blocks": [1, 1], "growth": 8, "stem_channels": 8, "bottleneck": 8},
     "pairs": {"blocks": [1, 1], "growth": 8, "stem_channels": 8, "bottleneck": 8},
+    "image": {"blocks": [1, 1], "growth": 8, "stem_channels": 8, "bottleneck": 8},
     "width": 16,
     "hidden": 24,
 }
@@ -27,6 +28,7 @@ def small_model():
         (0, 1, 14, 62, 225),
         radial={"n_bins": 64, "radius": 1.0},
         pairs={"n_radii": 16, "n_angles": 6, "max_spots": 12},
+        image={"size": 32, "aligned": True},
         network=SMALL,
     ).eval()
 

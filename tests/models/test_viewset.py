@@ -211,19 +211,41 @@ def test_learns_to_tell_lattices_apart():
     assert right.float().mean() > 0.95
 
 
-def test_image_stream_adds_up_and_learns(views):
-    model = ViewSetMSDN(
-        (1, 2), radial=None, pairs=None, image={"size": 32}, network={"width": 16}
-    )
-    features = pooled(model, views)
-    assert features["image"].shape == (1, 16)
-    parts = [pooled(model, take(views, part)) for part in ([0, 1, 2], range(3, 12))]
-    torch.testing.assert_close(parts[0]["image"] + parts[1]["image"], features["image"])
-    blank = Spots(views.positions, torch.zeros_like(views.intensities))
-    assert not pooled(model, blank)["image"].any()
-    model(features).sum().backward()
-    # Through the sum over views
-    assert model.streams["image"].trunk.stem[0].weight.grad.abs().sum() > 0
+def test_training_features_give_the_answers_of_sums(small_model, views):
+    """Images are read in the forward pass, or before they are summed."""
+    views.intensities[4] = 0
+    groups = torch.tensor([0] * 3 + [1] * 2 + [2] * 7)
+    expected = small_model(small_model.accumulate(views, groups, 3))
+    network = small_model.settings["network"] | {"training_images": 7}
+    again = ViewSetMSDN(
+        small_model.classes, **small_model.settings | {"network": network}
+    ).eval()
+    again.load_state_dict(small_model.state_dict())
+    features = again.training_features(views, groups, 3)
+    assert features["drawn"].shape == (12, 18, 32)
+    torch.testing.assert_close(again(features), expected)
+
+
+def test_few_images_of_each_crystal_are_looked_at_in_training(small_model, views):
+    assert small_model.training_images == 3
+    groups = torch.tensor([0] * 2 + [1] * 10)
+    features = small_model.training_features(views, groups, 2)
+    assert features["n_drawn"].flatten().tolist() == [2, 3]
+    chosen = take(views, [0, 1, 2, 5, 8])
+    torch.testing.assert_close(features["drawn"], small_model.image(chosen))
+    # All views are in the other sums
+    assert features["n_views"].flatten().tolist() == [2, 10]
+
+
+def test_image_stream_learns_from_its_images(small_model, views):
+    views.intensities[:3] = 0
+    groups = torch.tensor([0] * 3 + [1] * 2 + [2] * 7)
+    small_model.train()
+    logits = small_model(small_model.training_features(views, groups, 3))
+    torch.nn.functional.cross_entropy(logits, torch.arange(3)).backward()
+    gradients = [p.grad for p in small_model.streams["image"].parameters()]
+    assert all(g.isfinite().all() for g in gradients)
+    assert small_model.streams["image"].trunk.stem[0].weight.grad.abs().sum() > 0
 
 
 def test_from_patterns_to_probabilities(small_model):

@@ -12,9 +12,11 @@ _SMALL = {"stem_channels": 8, "blocks": [1], "growth": [8], "bottleneck": 8}
 TINY = {
     "radial": {"n_bins": 64},
     "pairs": {"n_radii": 16, "n_angles": 8, "max_spots": 16},
+    "image": {"size": 24, "aligned": True},
     "network": {
         "radial": _SMALL | {"norm": "batch"},
         "pairs": _SMALL | {"norm": "batch"},
+        "image": _SMALL | {"stem_stride": 2, "norm": "batch"},
         "width": 32,
         "hidden": 32,
     },

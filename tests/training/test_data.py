@@ -50,7 +50,7 @@ def test_many_workers_draw_what_one_draws(batches):
 
 def test_crystals_with_many_views_are_summed_like_others(config):
     """However views are bundled, each crystal has the sums it has alone."""
-    model = ViewSetMSDN([1, 2], **config.model)
+    model = ViewSetMSDN([1, 2], **config.model).eval()
     generator = torch.Generator().manual_seed(0)
     numbers = [1, _VIEWS_AT_ONCE - 1, 1, 2 * _VIEWS_AT_ONCE + 3, 5]
     views = [

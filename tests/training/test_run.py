@@ -11,14 +11,15 @@ from pyxem_symnet.training import run
 from pyxem_symnet.training.config import ConfigError, read_config
 from pyxem_symnet.training.module import SymmetryModule
 
+OPTIONS = {"n_workers": 0, "show_progressbar": False}
+
 
 def weights(path):
     return load_checkpoint(path).state_dict()
 
 
 def test_resumed_training_gives_the_same_weights(store, config, tmp_path, monkeypatch):
-    options = {"n_workers": 0, "show_progressbar": False}
-    whole = run.train(config, store, tmp_path / "whole", **options)
+    whole = run.train(config, store, tmp_path / "whole", **OPTIONS)
 
     class Kill(BaseException):
         pass
@@ -33,9 +34,9 @@ def test_resumed_training_gives_the_same_weights(store, config, tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(SymmetryModule, "training_step", killed)
         with pytest.raises(Kill):
-            run.train(config, store, tmp_path / "killed", **options)
+            run.train(config, store, tmp_path / "killed", **OPTIONS)
     assert not (tmp_path / "killed" / "tiny.safetensors").exists()
-    resumed = run.train(config, store, tmp_path / "killed", **options)
+    resumed = run.train(config, store, tmp_path / "killed", **OPTIONS)
     expected = weights(whole)
     assert expected.keys() == weights(resumed).keys()
     for name, value in weights(resumed).items():
@@ -48,40 +49,70 @@ def test_resumed_training_gives_the_same_weights(store, config, tmp_path, monkey
     assert any(not torch.equal(initial[name], expected[name]) for name in initial)
 
 
-def test_training_starts_from_the_weights_of_another(
-    store, config, tmp_path, monkeypatch
-):
-    options = {"n_workers": 0, "show_progressbar": False}
-    first = run.train(config, store, tmp_path / "first", **options)
-    seen = []
+@pytest.fixture
+def starting_weights(monkeypatch):
+    """Return a function that begins a training and returns its first weights."""
 
     class Seen(BaseException):
         pass
 
-    def look(self, batch):
-        seen.append({k: v.clone() for k, v in self.model.state_dict().items()})
-        raise Seen
+    def begin(*arguments, **options):
+        seen = []
 
-    monkeypatch.setattr(SymmetryModule, "training_step", look)
-    with pytest.raises(Seen):
-        run.train(config, store, tmp_path / "second", start_from=first, **options)
-    expected = weights(first)
-    for name, value in seen[0].items():
-        torch.testing.assert_close(value, expected[name], rtol=0, atol=0, msg=name)
-    wider = dataclasses.replace(
-        config, model=config.model | {"radial": {"n_bins": 128}}
+        def look(self, batch):
+            seen.append({k: v.clone() for k, v in self.model.state_dict().items()})
+            raise Seen
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SymmetryModule, "training_step", look)
+            with pytest.raises(Seen):
+                run.train(*arguments, **options)
+        return seen[0]
+
+    return begin
+
+
+def test_training_starts_from_the_weights_of_another(
+    store, config, tmp_path, starting_weights
+):
+    first = run.train(config, store, tmp_path / "first", **OPTIONS)
+    again = tmp_path / "second"
+    begun = starting_weights(config, store, again, start_from=first, **OPTIONS)
+    for name, value in weights(first).items():
+        torch.testing.assert_close(begun[name], value, rtol=0, atol=0, msg=name)
+    network = config.model["network"] | {"width": 9}
+    wider = dataclasses.replace(config, model=config.model | {"network": network})
+    with pytest.raises(ConfigError, match="can't start from tiny.safetensors: none"):
+        run.train(wider, store, tmp_path / "third", start_from=first, **OPTIONS)
+
+
+def test_parts_are_taken_from_the_first_model_where_they_fit(
+    store, config, tmp_path, starting_weights
+):
+    """Streams are kept where one more makes a joining network of another shape."""
+    few = dataclasses.replace(config, model=config.model | {"image": None})
+    origins = [
+        run.train(few, store, tmp_path / "without image", **OPTIONS),
+        run.train(
+            dataclasses.replace(config, seed=4), store, tmp_path / "whole", **OPTIONS
+        ),
+    ]
+    begun = starting_weights(
+        config, store, tmp_path / "third", start_from=origins, **OPTIONS
     )
-    with pytest.raises(ConfigError, match="can't start from tiny.safetensors"):
-        run.train(wider, store, tmp_path / "third", start_from=first, **options)
+    without, whole = map(weights, origins)
+    for name, value in begun.items():
+        own = name.startswith(("streams.radial", "streams.pairs"))
+        expected = without[name] if own else whole[name]
+        torch.testing.assert_close(value, expected, rtol=0, atol=0, msg=name)
 
 
 def test_batch_norms_are_settled_on_the_averaged_weights(
     store, config, tmp_path, monkeypatch
 ):
-    options = {"n_workers": 0, "show_progressbar": False}
-    settled = run.train(config, store, tmp_path / "a", **options)
+    settled = run.train(config, store, tmp_path / "a", **OPTIONS)
     monkeypatch.setattr(run, "update_bn", lambda batches, model: None)
-    averaged = run.train(config, store, tmp_path / "b", **options)
+    averaged = run.train(config, store, tmp_path / "b", **OPTIONS)
     first, second = weights(settled), weights(averaged)
     moved = {k for k in first if not torch.equal(first[k], second[k])}
     assert moved
@@ -134,6 +165,8 @@ def test_level_losses_are_counted(config):
         "radial": torch.rand(2, 64),
         "radial_square": torch.rand(2, 64) + 1,
         "pairs": torch.rand(2, 8, 16, 16),
+        "drawn": torch.rand(3, 14, 24),
+        "n_drawn": torch.tensor([[1], [2]]),
     }
     model.eval()
     target = torch.tensor([1, 3])
