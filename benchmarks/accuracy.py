@@ -45,11 +45,11 @@ TABLES = {
 }
 
 #: Further numbers of views of the curve, with the largest number of crystals
-CURVE = {2: 2000, 8: 2000, 32: 2000, 256: 200, 1024: 200}
+CURVE = {2: 2000, 8: 2000, 32: 2000, 256: 100, 1024: 100}
 
 
 #: Numbers of crystals whose smallest measurable calibration error is told
-FLOORS = (200, 2000)
+FLOORS = (100, 2000)
 
 #: What was aimed at for the test split and the paper's 72 groups, in percent:
 #: model, protocol, views, noise, level, goal, and the anchor it was set against

@@ -30,6 +30,7 @@ from pyxem_symnet.training.run import choose_classes
 HERE = Path(__file__).parent
 BATCH = {"radial": {"norm": "batch"}, "pairs": {"norm": "batch"}}
 GROUP = {"radial": {"norm": "group"}, "pairs": {"norm": "group"}}
+ALIGNED = {"aligned": True}
 NARROW = {"blocks": [3, 6, 6], "growth": [32, 32, 32]}
 POOLED = {
     "stem_channels": 24,
@@ -63,6 +64,17 @@ TRIALS = {
         "batch norm, batches of 64": (_any(BATCH), 2e-3, 64),
         "batch norm, radial profile alone": (_any(BATCH, pairs=None), 2e-3, 128),
         "batch norm, pair map alone": (_any(BATCH, radial=None), 2e-3, 128),
+        "batch norm, images alone": (
+            _any(BATCH, radial=None, pairs=None, image=ALIGNED),
+            2e-3,
+            128,
+        ),
+        "batch norm, images beside": (_any(BATCH, image=ALIGNED), 2e-3, 128),
+        "batch norm, images beside, as patterns lie": (
+            _any(BATCH, image={"aligned": False}),
+            2e-3,
+            128,
+        ),
     },
     "msdn-axes": {
         "few wide units": ({}, 2e-3, 64),
@@ -78,7 +90,7 @@ TRIALS = {
 def draw(crystals, config, model, n_workers) -> tuple[dict, torch.Tensor]:
     """Return the features and targets of all batches of a configuration."""
     loader = DataLoader(
-        TrainingBatches(crystals, model.classes, model.accumulate, config),
+        TrainingBatches(crystals, model.classes, model.training_features, config),
         batch_size=None,
         num_workers=n_workers,
         worker_init_fn=lambda _: torch.set_num_threads(1),
@@ -88,16 +100,47 @@ def draw(crystals, config, model, n_workers) -> tuple[dict, torch.Tensor]:
     for batch, target in loader:
         for name, value in batch.items():
             # Half precision: 3 GB instead of 6
-            features.setdefault(name, []).append(value.half())
+            value = value.half() if value.is_floating_point() else value
+            features.setdefault(name, []).append(value)
         targets.append(target)
     return {k: torch.cat(v) for k, v in features.items()}, torch.cat(targets)
 
 
 def part(features, start, stop) -> dict:
-    return {name: value[start:stop].float() for name, value in features.items()}
+    """Return the features of some samples; one may have several images."""
+    chosen = {k: v[start:stop] for k, v in features.items() if k != "drawn"}
+    if "drawn" in features:
+        before, here = (
+            int(features["n_drawn"][chosen].sum())
+            for chosen in (slice(start), slice(start, stop))
+        )
+        chosen["drawn"] = features["drawn"][before : before + here]
+    return {k: v.float() if v.is_floating_point() else v for k, v in chosen.items()}
 
 
-def run(model, training, validation, rate, size) -> dict:
+def ask(model, features, targets) -> dict:
+    """Return the loss and the share of right answers in percent."""
+    with torch.no_grad():
+        logits = torch.cat(
+            [
+                model(part(features, first, first + 128)).float()
+                for first in range(0, len(targets), 128)
+            ]
+        )
+    result = {
+        "loss": functional.cross_entropy(logits, targets).item(),
+        "space_group": 100 * (logits.argmax(1) == targets).float().mean().item(),
+    }
+    for level in ("diffraction_symbol", "crystal_system"):
+        matrix, _ = aggregation_matrix(model.classes, level)
+        matrix = torch.from_numpy(matrix).float()
+        named = (logits.softmax(-1) @ matrix).argmax(1)
+        right = named == matrix[targets].argmax(1)
+        result[level] = 100 * right.float().mean().item()
+    return result
+
+
+def run(model, training, validations, rate, size) -> dict:
     """Train a variant once over the samples and return its figures."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.02)
     features, targets = training
@@ -118,27 +161,14 @@ def run(model, training, validation, rate, size) -> dict:
         schedule.step()
     spent = time.process_time() - start
     model.eval()
-    features, targets = validation
-    with torch.no_grad():
-        logits = torch.cat(
-            [
-                model(part(features, first, first + 128)).float()
-                for first in range(0, len(targets), 128)
-            ]
-        )
-    result = {
+    answers = {name: ask(model, *asked) for name, asked in validations.items()}
+    result = answers.pop("all")
+    result |= {f"{name}_space_group": a["space_group"] for name, a in answers.items()}
+    return {
         "samples": n_steps * size,
-        "loss": functional.cross_entropy(logits, targets).item(),
-        "space_group": 100 * (logits.argmax(1) == targets).float().mean().item(),
+        **result,
         "samples_a_second": n_steps * size / spent,
     }
-    for level in ("diffraction_symbol", "crystal_system"):
-        matrix, _ = aggregation_matrix(model.classes, level)
-        matrix = torch.from_numpy(matrix).float()
-        named = (logits.softmax(-1) @ matrix).argmax(1)
-        right = named == matrix[targets].argmax(1)
-        result[level] = 100 * right.float().mean().item()
-    return result
 
 
 def write_table(results) -> None:
@@ -149,21 +179,24 @@ def write_table(results) -> None:
         "<!-- figures -->",
         "",
         "Each variant after samples seen once, asked about samples of validation",
-        "crystals (16 random views for `msdn-any`). One run each: differences of a",
-        "point are chance. Written by `python benchmarks/network_trials.py STORE`.",
+        "crystals (16 random views for `msdn-any`, and 3 near zone axes). One run",
+        "each: differences of a point are chance. Written by",
+        "`python benchmarks/network_trials.py STORE`.",
         "",
         "| model | variant | samples | loss | space group (%) | diffraction symbol (%) "
-        "| crystal system (%) | samples/s a core |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| crystal system (%) | space group, zone (%) | samples/s a core |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for model, trials in results.items():
         for name, result in trials.items():
-            symbol = result["diffraction_symbol"]
+            symbol, zone = (
+                "–" if value is None else f"{value:.1f}"
+                for value in map(result.get, ("diffraction_symbol", "zone_space_group"))
+            )
             lines.append(
                 f"| {model} | {name} | {result['samples']} | {result['loss']:.3f} | "
                 f"{result['space_group']:.1f} | "
-                f"{'–' if symbol is None else format(symbol, '.1f')} | "
-                f"{result['crystal_system']:.1f} | "
+                f"{symbol} | {result['crystal_system']:.1f} | {zone} | "
                 f"{result['samples_a_second']:.0f} |"
             )
     (HERE / "network_trials.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -192,26 +225,32 @@ def main() -> None:
     }
     classes = choose_classes(crystals["train"].space_group, config)
     asked = dataclasses.replace(config, steps=16, no_crystal=0.0, seed=config.seed + 1)
+    questions = {"all": asked}
     if options.model == "msdn-any":
-        asked = dataclasses.replace(asked, views=(16, 16), orientations={"random": 1.0})
+        questions = {
+            name: dataclasses.replace(
+                asked, views=(views, views), orientations={orientation: 1.0}
+            )
+            for name, orientation, views in (("all", "random", 16), ("zone", "zone", 3))
+        }
     path = HERE / "network_trials.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
     drawn = {}
     for name in options.only or trials:
         settings, rate, size = trials[name]
         # Samples hold all streams' input, whichever of them a variant reads
-        inputs = {"image": settings["image"]} if "image" in settings else {}
+        inputs = {"image": settings["image"]} if settings.get("image") else {}
         if str(inputs) not in drawn:
             whole = ARCHITECTURES[config.architecture](classes, **inputs)
-            drawn = {
-                str(inputs): [
-                    draw(crystals[split], split_config, whole, options.workers)
-                    for split, split_config in (
-                        ("train", config),
-                        ("validation", asked),
-                    )
-                ]
-            }
+            samples = [
+                draw(crystals[split], each, whole, options.workers)
+                for split, each in (
+                    ("train", config),
+                    *(("validation", question) for question in questions.values()),
+                )
+            ]
+            asked_about = dict(zip(questions, samples[1:], strict=True))
+            drawn = {str(inputs): (samples[0], asked_about)}
         torch.manual_seed(0)
         model = ARCHITECTURES[config.architecture](classes, **settings)
         result = run(model, *drawn[str(inputs)], rate, size)

@@ -257,12 +257,6 @@ class ViewSetMSDN(SpotNetwork):
             What :meth:`accumulate` returned, summed over the views of
             each crystal, or what :meth:`training_features` returned.
         """
-        if "drawn" in features:
-            n_drawn = features["n_drawn"].flatten()
-            groups = torch.arange(len(n_drawn), device=n_drawn.device)
-            drawn, groups = features["drawn"], groups.repeat_interleave(n_drawn)
-            seen = drawn.flatten(1).any(1)
-            features = features | self._look(drawn, groups, seen, len(n_drawn))
         n_views = features["n_views"].clamp_min(1)
         answers = []
         if self.radial is not None:
@@ -274,9 +268,10 @@ class ViewSetMSDN(SpotNetwork):
             mean = features["pairs"] / n_views[..., None, None]
             answers.append(self.streams["pairs"](mean.pow(self.power)))
         if self.image is not None:
-            n_images = features["n_images"].clamp_min(1)
-            answers.append(features["image"] / n_images)
-            square = features["image_square"] / n_images
+            seen = features if "image" in features else self._look_at_drawn(features)
+            n_images = seen["n_images"].clamp_min(1)
+            answers.append(seen["image"] / n_images)
+            square = seen["image_square"] / n_images
             # The root's slope has no bound at nought
             answers.append(square.clamp_min(1e-6).sqrt())
         # Of the order of one, as the streams' vectors are
@@ -286,6 +281,13 @@ class ViewSetMSDN(SpotNetwork):
             (features["n_spots"] / n_views / 16).log1p(),
         ]
         return self.join(torch.cat(answers, -1))
+
+    def _look_at_drawn(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        n_drawn = features["n_drawn"].flatten()
+        crystals = torch.arange(len(n_drawn), device=n_drawn.device)
+        drawn = features["drawn"]
+        groups, seen = crystals.repeat_interleave(n_drawn), drawn.flatten(1).any(1)
+        return self._look(drawn, groups, seen, len(n_drawn))
 
     def distinct_views(self, features: dict[str, Tensor]) -> Tensor:
         """Return how many different orientations the views amount to.

@@ -24,6 +24,7 @@ from pyxem_symnet.signals.calibration import (
     read_detector,
     read_vectors,
 )
+from pyxem_symnet.signals.domain import warn_outside
 from pyxem_symnet.signals.preparation import prepare_array
 from pyxem_symnet.signals.probabilities import SpaceGroupProbabilities, from_array
 
@@ -133,6 +134,12 @@ def classify_space_group(
         device, nothing is left to classify, or patterns hold NaN. For
         a lazy result, NaN is met when it is computed.
 
+    Warns
+    -----
+    UserWarning
+        If the model was trained on nothing like the patterns: at other
+        beam energies, or that reach farther in reciprocal space.
+
     Notes
     -----
     A lazy signal is worked through in blocks of whole patterns, by an
@@ -165,6 +172,13 @@ def classify_space_group(
         else read_detector(each, pixel_size, centre, energy)
         for each in signals
     ]
+    patterns = [i for i, each in enumerate(signals) if not checks.is_vectors(each)]
+    outside = warn_outside(
+        header.record.get("trained_range"),
+        [calibrations[i] for i in patterns],
+        [signals[i].data.shape[-2:] for i in patterns],
+        energy,
+    )
     given = [checks.signal_mask(signal_mask, each) for each in signals]
     excluded = checks.navigation_mask(navigation_mask, shape)
     labels = checks.regions(regions, shape)
@@ -221,6 +235,7 @@ def classify_space_group(
             if each is not None
         },
         "beam_energy": energy,
+        "outside_of_training": outside,
         "reciprocal_radius": reciprocal_radius,
         "candidates": list(numbers) if candidates is not None else None,
         "excluded_detector_pixels": [

@@ -204,5 +204,16 @@ def finish(
         n_workers=n_workers,
         progress=progress,
     )
-    save_checkpoint(out, model, {**model.record, **record, "figures": figures})
+    learnt = {"trained_range": _trained_range(model.record), "figures": figures}
+    save_checkpoint(out, model, {**model.record, **record, **learnt})
     return figures
+
+
+def _trained_range(record: dict) -> dict[str, list[float]]:
+    """Return smallest and largest settings of the protocols trained with."""
+    protocols = [PROTOCOLS[name] for name in record["training"]["protocols"]]
+    ranges = {}
+    for name in ("beam_energy", "reciprocal_radius"):
+        low, high = zip(*(getattr(each, name) for each in protocols), strict=True)
+        ranges[name] = [min(low), max(high)]
+    return ranges

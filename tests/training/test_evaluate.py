@@ -109,7 +109,8 @@ def test_command_says_what_is_wrong(model, tmp_path):
 
 
 def test_finish_calibrates_and_records(store, model, tmp_path):
-    save_checkpoint(tmp_path / "trained.safetensors", model)
+    record = {"training": {"protocols": {"clean-2": 0.5, "noisy-2": 0.5}}}
+    save_checkpoint(tmp_path / "trained.safetensors", model, record)
     figures = finish(
         tmp_path / "trained.safetensors",
         store,
@@ -120,6 +121,8 @@ def test_finish_calibrates_and_records(store, model, tmp_path):
     shipped = load_checkpoint(tmp_path / "m.safetensors")
     assert shipped.record["figures"] == json.loads(json.dumps(figures))
     assert shipped.calibration.views == (1, 2, 4, 8, 16, 32)
+    expected = {"beam_energy": [60, 300], "reciprocal_radius": [0.6, 1.28]}
+    assert shipped.record["trained_range"] == expected
     assert {item["noise"] for item in figures} == {"clean", "noisy"}
     # Too few structure types here for any to be held out
     assert {item["split"] for item in figures} == {"test"}
