@@ -8,11 +8,26 @@ single-channel convolution, and on a GPU they are no slower.
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_UNSIGNED = (torch.uint8, torch.uint16, torch.uint32, torch.uint64)
+# Bright windows exceed dark ones by so many standard deviations of a window's
+# mean, and are as many, where the gain can be told from them
+_LEVER, _LEAST_BRIGHT = 6.0, 32
+# From where on, in parts of all windows, parts of the bright ones are looked at
+_BRIGHT = (0.5, 0.75, 0.9)
+# Times more or less noise than counts of electrons alone make
+_UNUSUAL = 2.0
+# Variance of whole numbers, as a part of them, that is no counted electrons', and
+# the least counts that can be told of
+_SUB_POISSON, _LEAST_PEDESTAL = 0.55, 5.0
+# Standard deviations of the read-out noise below the dark level that a pixel
+# can be
+_FAR_BELOW = 5.0
 
 
 def check_images(images: Tensor, mask: Tensor | None) -> None:
@@ -42,7 +57,7 @@ def prepare_images(images: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]
     Returns
     -------
     counts
-        Shape (B, H, W), negative and excluded values set to 0.
+        Shape (B, H, W), excluded values set to 0.
     weights
         Shape (1, H, W), 0 for excluded pixels and 1 elsewhere.
 
@@ -67,9 +82,123 @@ def prepare_images(images: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]
                 "the patterns contain NaN or infinite values; replace them, or "
                 "exclude these pixels with the mask (True = excluded)"
             )
-    if images.dtype not in _UNSIGNED:
-        counts = counts.clamp(min=0.0)
     return counts, weights
+
+
+class Levelled(NamedTuple):
+    """Patterns whose variance is proportional to their counts."""
+
+    counts: Tensor  # (B, H, W), excluded pixels 0
+    gain: Tensor  # (B,), variance divided by counts of a pixel
+    dark: Tensor  # (B,), counts where hardly an electron was seen, or 0
+    camera: Tensor  # (B,), whether there is a pedestal or read-out noise
+
+
+def remove_pedestal(counts: Tensor, weights: Tensor) -> Levelled:
+    """Shift counts so that their variance is proportional to them.
+
+    Of a camera with a pedestal p and read-out noise of variance r the
+    counts n have the variance r + gain (n - p), which is gain times
+    (n - p + r / gain). Both are seen in the darkest windows of a
+    pattern, the gain in its brightest. Where the variance is about
+    proportional to the counts as they are, these are left alone.
+
+    Parameters
+    ----------
+    counts
+        Shape (B, H, W), excluded pixels 0. It may be changed.
+    weights
+        Shape (1, H, W), 0 for excluded pixels.
+
+    Returns
+    -------
+    levelled
+        Nothing in them is far below 0. The dark level is 0 where counts
+        were left alone.
+    """
+    whole = _windows(weights, 4)[0] > 15.99
+    sums = _windows(counts, 4)
+    mean, variance = sums[0] / 16, (sums[1] - sums[0].square() / 16) / 15
+    line = fit_variance(mean.where(whole, torch.inf), variance.clamp(min=0), 16)
+    dark, noise, gain = (part[:, None] for part in line[:3])
+    # Counted electrons vary at least as much as their number
+    some = counts[:, ::8]
+    whole_numbers = (some == some.round()).all(2).all(1)[:, None]
+    pedestal = (noise < _SUB_POISSON * dark) & (dark > _LEAST_PEDESTAL)
+    told = line.told[:, None]
+    usual = (noise < _UNUSUAL * gain * dark) & (noise * _UNUSUAL > gain * dark)
+    offset = torch.where(told, noise / gain - dark, 0.0)
+    shifted = told & ~usual & (offset.abs() > gain)
+    shifted &= (offset > 0) | pedestal | ~whole_numbers
+    offset = torch.where(shifted, offset, 0.0)
+    lowest = torch.where(shifted, -_FAR_BELOW * noise.sqrt(), 0.0)
+    counts = (counts + offset[..., None] * weights).clamp_(min=lowest[..., None])
+    gain = torch.where(shifted[:, 0], gain[:, 0], electron_gain(counts))
+    camera = shifted | (whole_numbers & pedestal & dark.isfinite())
+    level = torch.where(camera, dark + offset, 0.0)
+    return Levelled(counts, gain, level[:, 0], camera[:, 0])
+
+
+class VarianceLine(NamedTuple):
+    """Variance as a line over counts: noise + slope × (counts - dark)."""
+
+    dark: Tensor  # (B,)
+    noise: Tensor  # (B,)
+    slope: Tensor  # (B,)
+    told: Tensor  # (B,), whether there were bright windows
+
+
+def fit_variance(mean: Tensor, variance: Tensor, n_pixels: int = 1) -> VarianceLine:
+    """Fit the variance in the darkest and in the brightest windows.
+
+    Low quantiles of it are taken, as edges, spots and dead pixels only
+    ever make windows vary more.
+
+    Parameters
+    ----------
+    mean, variance
+        Of windows of each pattern, of shape (B, ...). Where the mean is
+        infinite the window is left out.
+    n_pixels
+        Independent pixels that a window's mean is of.
+
+    Returns
+    -------
+    line
+        Its parameters.
+    """
+    mean, variance = mean.flatten(1), variance.flatten(1)
+    low = mean <= _quantile(mean, 0.1)
+    dark = _quantile(mean, 0.05)
+    noise = _quantile(variance.where(low, torch.inf), 0.25)
+    # Not the brightest only: the beam's slopes vary, too
+    least = dark + _LEVER * (noise / n_pixels).sqrt()
+    ratio = (variance - noise) / (mean - dark).clamp(min=1e-30)
+    slope = torch.full_like(dark, torch.inf)
+    edges = [torch.maximum(_quantile(mean, q), least) for q in _BRIGHT]
+    for lower, upper in pairwise((*edges, torch.full_like(dark, torch.inf))):
+        part = (mean > lower) & (mean < upper)
+        enough = part.sum(1, keepdim=True) >= _LEAST_BRIGHT
+        own = _quantile(ratio.where(part, torch.inf), 0.25)
+        slope = torch.minimum(slope, own.where(enough, torch.inf))
+    told = slope.isfinite() & (slope > 0) & (noise > 0)
+    return VarianceLine(dark[:, 0], noise[:, 0], slope[:, 0], told[:, 0])
+
+
+def _windows(values: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return sums and sums of squares of windows, half of them."""
+    step = 2 * size
+    height = values.shape[1] - values.shape[1] % step
+    values = values[:, :height].unflatten(1, (height // step, step))[:, :, :size]
+    values = values.flatten(1, 2)
+    return block_sum(values, size), block_sum(values * values, size)
+
+
+def _quantile(values: Tensor, quantile: float) -> Tensor:
+    """Return a quantile of the finite values (B, N), of shape (B, 1)."""
+    count = torch.isfinite(values).sum(1, keepdim=True)
+    place = (quantile * count).long().clamp(max=values.shape[1] - 1)
+    return values.sort(1).values.gather(1, place)
 
 
 def bin_mean(images: Tensor, factor: int) -> Tensor:
@@ -180,10 +309,8 @@ def electron_gain(counts: Tensor) -> Tensor:
     gain
         Shape (B,).
     """
-    height = counts.shape[1] - counts.shape[1] % 8
-    counts = counts[:, :height].unflatten(1, (height // 8, 8))[:, :, :4].flatten(1, 2)
-    mean = block_sum(counts, 4) / 16
-    square = block_sum(counts * counts, 4) / 16
+    total, square = _windows(counts, 4)
+    mean, square = total / 16, square / 16
     return low_ratio((square - mean * mean) * (16 / 15), mean, 0.1)
 
 

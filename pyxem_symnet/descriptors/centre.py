@@ -12,8 +12,8 @@ from pyxem_symnet.descriptors._pixels import (
     bin_mean,
     block_max,
     clip_hot_pixels,
-    electron_gain,
     prepare_images,
+    remove_pedestal,
     sample,
     smooth,
 )
@@ -98,7 +98,9 @@ def locate_beam(
     if not 0 < search_fraction <= 1:
         raise ValueError(f"search_fraction must be in (0, 1], not {search_fraction}")
     counts, weights = prepare_images(images, mask)
-    counts = clip_hot_pixels(counts, electron_gain(counts))
+    counts, gain, dark, _ = remove_pedestal(counts, weights)
+    counts = clip_hot_pixels(counts, gain) - dark[:, None, None] * weights
+    counts = counts.clamp_(min=0)
     factor = max(1, round(min(counts.shape[1:]) / _WORKING_SIZE))
     mean, weight = smooth(bin_mean(counts, factor), bin_mean(weights, factor))
     centres, by_beam = centre_of_mean(mean, weight, search_fraction, method)

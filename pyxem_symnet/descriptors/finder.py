@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +15,12 @@ from pyxem_symnet.descriptors._pixels import (
     block_sum,
     check_images,
     clip_hot_pixels,
-    electron_gain,
     extend,
+    fit_variance,
     low_ratio,
     neighbour_max,
     prepare_images,
+    remove_pedestal,
     sample,
     smooth,
 )
@@ -31,11 +33,15 @@ _BLOCK = 4
 # Candidates that are looked at closely, for each spot that is kept.
 _CLOSER = 3
 _N_LEVELS = 3
+# Powers of two that spots on large detectors are looked for in finer scales
+_FINER = 2
 # Smoothing with the 5 × 5 binomial kernel multiplies the variance of
 # independent pixels by the sum of the kernel's squares.
 _KERNEL_POWER = (70 / 256) ** 2
 # What correlated pixels and the specimen's own texture may add to it.
 _MAX_TEXTURE = 10.0
+# The same of a camera's pixels, which share the light of an electron
+_MAX_CAMERA = 40.0
 # Least counts of a spot's eight other pixels, for each in its brightest.
 _MIN_NEIGHBOURS = 0.35
 # A smoothed value that rests on less than this part of its kernel is no
@@ -200,15 +206,17 @@ class SpotFinder(nn.Module):
         centres: Tensor | None,
     ) -> Spots:
         counts, weights = prepare_images(images, mask)
-        factor = max(1, round(max(counts.shape[1:]) / self.settings["working_size"]))
+        factor, n_levels = self._scales(counts.shape[1:])
         if min(counts.shape[1:]) < 16 * factor:
             raise ValueError(
                 f"patterns of {tuple(counts.shape[1:])} pixels are too small or too "
                 "narrow to find spots in; 16 × 16 are needed"
             )
-        counts, weights = bin_mean(counts, factor), bin_mean(weights, factor)
-        gain = electron_gain(counts)
+        # Hot pixels are single ones of the detector
+        counts, gain, dark, camera = remove_pedestal(counts, weights)
         counts = clip_hot_pixels(counts, gain)
+        counts, weights = bin_mean(counts, factor), bin_mean(weights, factor)
+        gain = gain / factor**2
         mean, weight = smooth(counts, weights)
         if centres is None and geometry.centre is None:
             centres, _ = centre_of_mean(mean, weight)
@@ -218,18 +226,24 @@ class SpotFinder(nn.Module):
         exclude = self._excluded_radius(mean, centres, geometry.pixel_size * factor)
 
         levels = []
-        wanted = self._wanted_levels(factor, min(mean.shape[1:]))
+        wanted = self._wanted_levels(factor, n_levels, min(mean.shape[1:]))
         for level in range(wanted.stop):
             scale = 2**level
             if level:
                 counts, weights = bin_mean(counts, 2), bin_mean(weights, 2)
                 mean, weight = smooth(counts, weights)
             if level in wanted:
-                noise = _noise_power(mean, weight, gain / scale**2)
+                noise = _noise(mean, weight, gain / scale**2, dark, camera)
                 beam = (centres - (scale - 1) / 2) / scale
                 levels.append(
                     self._candidates(
-                        counts, mean, weight, noise, beam, exclude / scale + 2, scale
+                        counts,
+                        mean,
+                        weight,
+                        noise,
+                        beam,
+                        exclude / scale + 2,
+                        scale,
                     )
                 )
         positions, intensities = refine(levels)
@@ -241,10 +255,17 @@ class SpotFinder(nn.Module):
         positions = positions.gather(1, order[..., None].expand(-1, -1, 2))
         return Spots(positions, intensities)
 
-    def _wanted_levels(self, factor: int, size: int) -> range:
+    def _scales(self, shape: torch.Size) -> tuple[int, int]:
+        """Return the pixels of the finest scale, and the number of scales."""
+        factor = max(1, round(max(shape) / self.settings["working_size"]))
+        # Spots may be as sharp on a large detector as on a small one
+        finer = min(_FINER, int(math.log2(factor)))
+        return factor // 2**finer, _N_LEVELS + finer
+
+    def _wanted_levels(self, factor: int, n_levels: int, size: int) -> range:
         """Return the scales to look at, as powers of two."""
         # At least 16 pixels are needed to measure the noise.
-        n_levels = min(_N_LEVELS, int(math.log2(size / 16)) + 1)
+        n_levels = min(n_levels, int(math.log2(size / 16)) + 1)
         radius = self.settings["disc_radius"]
         if radius == "auto":
             return range(n_levels)
@@ -262,7 +283,7 @@ class SpotFinder(nn.Module):
         counts: Tensor,
         mean: Tensor,
         weight: Tensor,
-        noise: Tensor,
+        noise: _Noise,
         beam: Tensor,
         exclude: Tensor,
         scale: int,
@@ -300,7 +321,8 @@ class SpotFinder(nn.Module):
         # two, and blocks are far fewer than pixels. The most
         # significant ones are looked at closely.
         blocks, brightest = block_max(contrast, _BLOCK), block_max(peak, _BLOCK)
-        unit = noise[:, None, None]
+        unit, level = noise.power[:, None, None], noise.level[:, None, None]
+        brightest = (brightest - level).clamp(min=0)
         rough = blocks / torch.sqrt(unit * (brightest + unit))
         n_closer = min(_CLOSER * self.settings["max_spots"], rough[0].numel())
         block = rough.flatten(1).topk(n_closer, dim=1).indices
@@ -313,14 +335,14 @@ class SpotFinder(nn.Module):
         index = index.flatten(2).gather(2, place[..., None])[..., 0]
 
         around = sample(around.flatten(1), index) / 2
-        unit = noise[:, None]
-        excess = torch.sqrt((around + value) / unit + 0.375)
-        excess = excess - torch.sqrt(around / unit + 0.375)
+        unit = noise.power[:, None]
+        expected = (around - noise.level[:, None]).clamp(min=0) / unit + 0.375
+        excess = torch.sqrt(expected + value / unit) - torch.sqrt(expected)
         row, column = index // width, index % width
         offset = torch.stack((column, row), -1) - beam[:, None]
         accepted = (
             (2 * excess >= self.settings["threshold"])
-            & (value >= self.settings["min_contrast"] * around)
+            & (value >= self.settings["min_contrast"] * (around - noise.dark[:, None]))
             & (offset.square().sum(-1) >= exclude.square()[:, None])
             & (weight > 0.7).flatten()[index]
             & _is_wider_than_a_pixel(counts, row, column, around)
@@ -355,8 +377,18 @@ def _is_wider_than_a_pixel(
     return net.sum(2) >= (1 + _MIN_NEIGHBOURS) * brightest
 
 
-def _noise_power(mean: Tensor, weight: Tensor, gain: Tensor) -> Tensor:
-    """Return the variance of smoothed counts divided by the counts.
+class _Noise(NamedTuple):
+    """Variance of smoothed counts: power × (counts - level)."""
+
+    power: Tensor  # (B,)
+    level: Tensor  # (B,)
+    dark: Tensor  # (B,), counts where hardly an electron was seen
+
+
+def _noise(
+    mean: Tensor, weight: Tensor, gain: Tensor, dark: Tensor, camera: Tensor
+) -> _Noise:
+    """Return the noise of smoothed counts.
 
     Parameters
     ----------
@@ -364,12 +396,16 @@ def _noise_power(mean: Tensor, weight: Tensor, gain: Tensor) -> Tensor:
         Smoothed counts (B, H, W) and their weights (1, H, W).
     gain
         Variance over mean of a single pixel, of shape (B,).
+    dark
+        Counts where hardly an electron was seen, of shape (B,).
+    camera
+        Whether there is a pedestal or read-out noise, of shape (B,).
 
     Returns
     -------
-    power
-        Shape (B,): what *gain* implies for independent pixels, or more
-        if points five pixels apart differ by more.
+    noise
+        What *gain* implies for independent pixels, or more if points
+        five pixels apart differ by more.
     """
     step = 5
 
@@ -383,10 +419,23 @@ def _noise_power(mean: Tensor, weight: Tensor, gain: Tensor) -> Tensor:
     difference = (middle - 0.5 * (left + right)) * whole
     # Small tiles, so that some lie between the spots of any lattice
     size = 8 if min(mean.shape[1:]) >= 64 else 6
-    measured = low_ratio(
-        block_sum(difference.square(), size) * (2 / 3),
-        block_sum(middle * whole, size),
-        0.25,
-    )
+    variance = block_sum(difference.square(), size) * (2 / 3)
+    level = block_sum(middle * whole, size)
     white = gain * _KERNEL_POWER
-    return torch.maximum(white, torch.minimum(measured, _MAX_TEXTURE * white))
+    measured = low_ratio(variance, level, 0.25)
+    power = torch.maximum(white, torch.minimum(measured, _MAX_TEXTURE * white))
+    zero = torch.zeros_like(power)
+    if not camera.any():
+        return _Noise(power, zero, dark)
+    # Pixels of a camera are correlated, and its read-out noise is not
+    n_pixels = block_sum(whole.to(mean), size)
+    seen = (n_pixels == size**2).expand_as(level)
+    line = fit_variance((level / size**2).where(seen, torch.inf), variance / size**2)
+    slope = torch.maximum(white, torch.minimum(line.slope, _MAX_CAMERA * white))
+    base = torch.maximum(line.noise, power * zero)
+    told = camera & line.told & (slope * line.dark > base)
+    return _Noise(
+        torch.where(told, slope, power),
+        torch.where(told, line.dark - base / slope, zero),
+        dark,
+    )

@@ -360,3 +360,51 @@ def test_impossible_patterns_are_refused():
         finder(torch.zeros(1, 8, 64), CENTRED)
     with pytest.raises(ValueError, match="mask"):
         finder(torch.zeros(1, 64, 64), CENTRED, torch.zeros(8, 8, dtype=torch.bool))
+
+
+def recorded(image, pedestal, noise=6.0, gain=20.0, spread=1.0):
+    """Return what a camera makes of electrons: light, noise and a pedestal."""
+    reach = torch.arange(-4, 5)
+    kernel = torch.exp(-0.5 * (reach / spread) ** 2)
+    kernel = (kernel[:, None] * kernel / kernel.sum() ** 2)[None, None]
+    light = gain * F.conv2d(image[None, None], kernel, padding=4)[0, 0]
+    generator = torch.Generator().manual_seed(1)
+    read = noise * torch.randn(image.shape, generator=generator)
+    return (light + read + pedestal).round()
+
+
+@pytest.mark.parametrize("pedestal", [0.0, 100.0, 1000.0])
+def test_pedestal_and_readout_noise_hide_no_spots(pedestal):
+    # Spots are a few counts above the pedestal, a part of it only
+    truth = lattice(14)
+    electrons = detect(truth, radius=0.01, dose=10.0, halo=0.05)
+    image = recorded(electrons, pedestal)
+    found = SpotFinder()(image[None], CENTRED)
+    errors, n_false = match(found, truth, 0.03)
+    assert len(errors) >= 0.6 * len(truth)
+    assert n_false <= 3
+
+
+def test_camera_noise_holds_no_spots():
+    radius = torch.hypot(*torch.meshgrid(*[torch.arange(256) - 127.5] * 2))
+    halo = 300 * torch.exp(-((radius / 5) ** 2)) + 10 * torch.exp(-radius / 30)
+    for pedestal in (0.0, 100.0):
+        counts = []
+        for seed in range(6):
+            generator = torch.Generator().manual_seed(seed)
+            image = recorded(torch.poisson(halo, generator=generator), pedestal)
+            counts.append(SpotFinder()(image[None], CENTRED).counts)
+        assert torch.stack(counts).float().mean() <= 2
+
+
+def test_spots_of_a_large_detector_may_be_sharp():
+    truth = lattice(15, radius=0.3, spacing=0.03)
+    shape, pixel = (1024, 1024), 0.0006
+    image = detect(truth, shape, pixel, radius=0.0009, dose=20000.0, halo=0.05)
+    geometry = PatternGeometry(pixel, (511.5, 511.5))
+    found = SpotFinder(max_spots=300, central_radius=0.01)(image[None], geometry)
+    inside = truth[(truth.abs() < 500 * pixel).all(1)]
+    errors, n_false = match(found, inside, 0.002)
+    assert len(errors) >= 0.95 * len(inside)
+    assert n_false <= 1
+    assert errors.square().mean().sqrt() < 0.3 * pixel
