@@ -12,14 +12,18 @@ import torch
 from pyxem_symnet.descriptors.centre import locate_beam
 from pyxem_symnet.inference.sources import to_device
 
-#: Least number of patterns that a path is fitted to
-MIN_PATTERNS = 16
+#: Least number of patterns that a common beam is looked for in
+MIN_PATTERNS = 4
+
+# Least number that it may be a path of and not a point
+_MOVING = 16
 
 # How far, in pixels, found beams lie from a path that they are on: those that
 # were seen, and those that follow from a pattern's symmetry
 _SCATTER, _SCATTER_HIDDEN = 0.25, 0.6
-# Part of them that has to be on it; the others were found wrongly
-_AGREEING = 0.8
+# Part of them that has to be on it; the others were found wrongly: taken for a
+# strong reflection, or in patterns without a beam
+_AGREEING = 0.6
 # Larger detectors are binned to about this size before
 _WORKING_SIZE = 256
 _N_STEPS = 10
@@ -110,7 +114,8 @@ def fit_descan(
     -------
     descan
         None if there are fewer than :data:`MIN_PATTERNS`, or the beams
-        are on no such path: each is then better found by itself.
+        are on no such path: each is then better found by itself. Of
+        fewer than 16 a beam that stays where it is.
     """
     if len(patterns) < MIN_PATTERNS:
         return None
@@ -150,6 +155,8 @@ def fit_path(
     """
     places = np.column_stack(np.unravel_index(numbers, shape)).astype(float)
     design = np.column_stack((np.ones(len(places)), places))
+    if len(places) < _MOVING:
+        design[:, 1:] = 0
     weights = np.ones(len(centres))
     for _ in range(_N_STEPS):
         # Least absolute deviations, which outliers don't pull

@@ -117,6 +117,18 @@ def test_a_beam_that_wanders_is_followed():
     np.testing.assert_allclose(one.centre, true[3], atol=0.15)
 
 
+def test_few_patterns_share_their_beam():
+    true = (83.0, 78.5)
+    images = np.stack([crystal(true, i) for i in range(7)])
+    images[0] = 0  # a blank first frame
+    images[3, 20:24, 130:134] += 60000  # a reflection brighter than the beam
+    numbers = np.arange(7)
+    scan = prepare_scan(images, PatternGeometry(0.015), None, numbers, (7,))
+    assert scan.centre_method == "descan"
+    assert scan.descan.slopes == ((0.0, 0.0),)
+    np.testing.assert_allclose(scan.descan.centres(numbers), [true] * 7, atol=0.15)
+
+
 def test_no_path_is_made_up():
     rng = np.random.default_rng(0)
     shape, numbers = (6, 6), np.arange(36)
