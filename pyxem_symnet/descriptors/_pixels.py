@@ -92,6 +92,7 @@ class Levelled(NamedTuple):
     gain: Tensor  # (B,), variance divided by counts of a pixel
     dark: Tensor  # (B,), counts where hardly an electron was seen, or 0
     camera: Tensor  # (B,), whether there is a pedestal or read-out noise
+    pedestal: Tensor  # (B,), counts as recorded where hardly an electron was seen
 
 
 def remove_pedestal(counts: Tensor, weights: Tensor) -> Levelled:
@@ -135,8 +136,9 @@ def remove_pedestal(counts: Tensor, weights: Tensor) -> Levelled:
     counts = (counts + offset[..., None] * weights).clamp_(min=lowest[..., None])
     gain = torch.where(shifted[:, 0], gain[:, 0], electron_gain(counts))
     camera = shifted | (whole_numbers & pedestal & dark.isfinite())
-    level = torch.where(camera, dark + offset, 0.0)
-    return Levelled(counts, gain, level[:, 0], camera[:, 0])
+    dark = torch.where(camera, dark, 0.0)
+    level = torch.where(pedestal & (offset <= 0), dark, 0.0)
+    return Levelled(counts, gain, (dark + offset)[:, 0], camera[:, 0], level[:, 0])
 
 
 class VarianceLine(NamedTuple):
@@ -168,8 +170,9 @@ def fit_variance(mean: Tensor, variance: Tensor, n_pixels: int = 1) -> VarianceL
         Its parameters.
     """
     mean, variance = mean.flatten(1), variance.flatten(1)
-    low = mean <= _quantile(mean, 0.1)
     dark = _quantile(mean, 0.05)
+    # Not what is behind a beam stop, and hardly varies
+    low = (mean <= _quantile(mean, 0.1)) & (mean >= dark - 0.5 * dark.abs())
     noise = _quantile(variance.where(low, torch.inf), 0.25)
     # Not the brightest only: the beam's slopes vary, too
     least = dark + _LEVER * (noise / n_pixels).sqrt()

@@ -98,8 +98,9 @@ def locate_beam(
     if not 0 < search_fraction <= 1:
         raise ValueError(f"search_fraction must be in (0, 1], not {search_fraction}")
     counts, weights = prepare_images(images, mask)
-    counts, gain, dark, _ = remove_pedestal(counts, weights)
-    counts = clip_hot_pixels(counts, gain) - dark[:, None, None] * weights
+    levelled = remove_pedestal(counts, weights)
+    counts = clip_hot_pixels(levelled.counts, levelled.gain)
+    counts = counts - levelled.dark[:, None, None] * weights
     counts = counts.clamp_(min=0)
     factor = max(1, round(min(counts.shape[1:]) / _WORKING_SIZE))
     mean, weight = smooth(bin_mean(counts, factor), bin_mean(weights, factor))

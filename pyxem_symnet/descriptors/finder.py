@@ -56,14 +56,16 @@ class SpotFinder(nn.Module):
     """Find diffraction spots in batches of raw patterns.
 
     Patterns are looked at in three scales (1, 2 and 4 pixels of the
-    working grid). In each, a spot is a local maximum of the smoothed
+    working grid), and those of large detectors in up to two finer
+    ones. In each, a spot is a local maximum of the smoothed
     counts that exceeds its background by *threshold* standard
     deviations and by *min_contrast* of the background. The background
     is the largest mean of two opposite points on a ring about the
     maximum, so that slopes, halos, rings, streaks and detector edges
     are no spots. The noise is measured in each pattern: its variance
     is proportional to the counts, with a factor taken from the
-    quietest parts. Each pattern then keeps the scale in which its
+    quietest parts; for cameras a pedestal and read-out noise are taken
+    into account. Each pattern then keeps the scale in which its
     spots stand out most, since the spots of a pattern are of one size.
 
     Parameters
@@ -77,7 +79,7 @@ class SpotFinder(nn.Module):
         Least excess over the background as a part of the background.
     disc_radius
         Radius of the spots in detector pixels, or "auto" (default) to
-        choose one of the three scales for each pattern.
+        choose one of the scales for each pattern.
     central_radius
         Radius about the beam in 1/Å in which nothing is a spot. Where
         the beam's own disc is larger, one and a half times its radius
@@ -158,7 +160,7 @@ class SpotFinder(nn.Module):
         ----------
         images
             Raw patterns of shape (B, H, W), any real data type.
-            Negative counts are taken as 0.
+            Counts may be negative after a dark correction.
         geometry
             Calibration of the patterns. With no centre given it is
             found in each pattern.
@@ -213,7 +215,7 @@ class SpotFinder(nn.Module):
                 "narrow to find spots in; 16 × 16 are needed"
             )
         # Hot pixels are single ones of the detector
-        counts, gain, dark, camera = remove_pedestal(counts, weights)
+        counts, gain, dark, camera, _ = remove_pedestal(counts, weights)
         counts = clip_hot_pixels(counts, gain)
         counts, weights = bin_mean(counts, factor), bin_mean(weights, factor)
         gain = gain / factor**2

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from pyxem_symnet.descriptors._pixels import electron_gain
+from pyxem_symnet.descriptors._pixels import electron_gain, remove_pedestal
 
 # A pixel is dead if it counted nothing where so many electrons (of all
 # patterns looked at) were to be expected from its neighbours: by chance
@@ -116,10 +116,11 @@ class _Summary:
     broken: np.ndarray  # not finite in most patterns
     top: np.ndarray  # at the largest value of all, in every pattern
     gain: float  # counts of an electron
+    pedestal: float  # counts above the floor where hardly an electron was seen
 
     @classmethod
     def of(cls, images: Iterable[np.ndarray]) -> _Summary:
-        n, gains, unseen = 0, [], 0
+        n, gains, pedestals, unseen = 0, [], [], 0
         for image in images:
             image = np.asarray(image)
             finite = np.isfinite(image)
@@ -133,6 +134,7 @@ class _Summary:
             low, high = np.minimum(low, image), np.maximum(high, image)
             unseen = unseen + ~finite
             gains.append(_gain(image))
+            pedestals.append(_pedestal(image, finite))
         if n == 0:
             raise ValueError("masks can't be found without a pattern")
         # Some patterns' broken values are no fault of the detector
@@ -150,7 +152,13 @@ class _Summary:
             broken=broken,
             top=good & (low == peak) & (peak > floor),
             gain=float(np.median(gains)),
+            pedestal=max(0.0, float(np.median(pedestals)) - floor),
         )
+
+    @property
+    def light(self) -> np.ndarray:
+        """Mean counts that electrons made."""
+        return (self.mean - self.pedestal).clip(min=0)
 
     def electrons(self, counts):
         """Return the electrons that mean counts are, in all patterns."""
@@ -166,6 +174,14 @@ def _gain(image: np.ndarray) -> float:
         # Most pixels that counted did so once
         return float(np.median(counted))
     return float(electron_gain(torch.from_numpy(image.clip(min=0))[None])[0])
+
+
+def _pedestal(image: np.ndarray, finite: np.ndarray) -> float:
+    """Return the counts of a camera that no electron made."""
+    if min(image.shape) < 16:
+        return 0.0
+    counts, weights = torch.from_numpy(image), torch.from_numpy(finite)
+    return float(remove_pedestal(counts[None], weights[None].float()).pedestal[0])
 
 
 def _dead(scan: _Summary) -> np.ndarray:
@@ -252,12 +268,12 @@ def _hot(scan: _Summary, dead: np.ndarray) -> np.ndarray:
 
 def _shadow(scan: _Summary, excluded: np.ndarray) -> np.ndarray:
     """Return areas much darker than what is beyond their sharp edge."""
-    found = np.zeros_like(excluded)
+    found, light = np.zeros_like(excluded), scan.light
     height, width = excluded.shape
     side = max(_BLOCK, round(max(height, width) / _BLOCKS))
     if min(height, width) < 16 * side:
         return found
-    blocks = _quiet_blocks(scan.mean, excluded, side)
+    blocks = _quiet_blocks(light, excluded, side)
     blocks = ndimage.median_filter(blocks, 3)
     window = 2 * round(_STOP_WIDTH * max(blocks.shape) / 2) + 1
     filled = ndimage.grey_closing(blocks, (window, window), mode="nearest")
@@ -279,8 +295,8 @@ def _shadow(scan: _Summary, excluded: np.ndarray) -> np.ndarray:
             part = ndimage.binary_opening(labels == label, np.ones((2, 2)))
             if part.sum() < _SHADOW_BLOCKS or not _is_sharp(part, blocks, filled):
                 continue
-            outline = _outline(part, scan.mean, excluded, filled, side)
-            if _is_steep(outline, scan.mean, excluded):
+            outline = _outline(part, light, excluded, filled, side)
+            if _is_steep(outline, light, excluded):
                 found |= ndimage.binary_dilation(outline, iterations=2) & ~excluded
     return found if found.mean() < _MOST_SHADOW else np.zeros_like(found)
 

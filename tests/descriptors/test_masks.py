@@ -87,6 +87,18 @@ def test_beam_stop(leak, dtype):
     assert (found & ~hidden).mean() < 0.03
 
 
+def test_beam_stop_of_a_camera_with_a_pedestal():
+    """Behind it there are the counts of no electron, not none."""
+    hidden = np.hypot(COLUMN - 95, ROW - 97) < 16
+    r = np.hypot(COLUMN - 95, ROW - 97)
+    rng = np.random.default_rng(0)
+    light = rng.poisson(np.where(hidden, 0, 20 * np.exp(-r / 40)))
+    image = (5 * light + rng.normal(200, 4, light.shape)).round().astype(np.uint16)
+    shadow = find_masks(image[None]).shadow
+    assert shadow[hidden].mean() > 0.9
+    assert (shadow & ~hidden).mean() < 0.03
+
+
 @pytest.mark.parametrize("value", [0, 65535, np.nan, 37])
 def test_dead_areas_of_any_value(value):
     images = crystal(n=6).astype(np.float32)
