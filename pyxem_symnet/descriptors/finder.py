@@ -86,7 +86,8 @@ class SpotFinder(nn.Module):
         is left out.
     working_size
         Detectors larger than one and a half times this number of pixels
-        are averaged down to about this size first.
+        are averaged down to about this size first, or, for the finer
+        scales, to at most four times it.
 
     Attributes
     ----------
