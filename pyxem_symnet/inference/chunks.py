@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import dask
 import dask.array as da
 
 #: Largest block of raw patterns in bytes
@@ -80,7 +81,9 @@ def _whole(array: da.Array, n_navigation: int) -> dict[int, int]:
 def _navigation_chunks(shape, previous, n_patterns: int):
     if not shape:
         return ()
-    # With items of one byte, the limit in bytes is that in patterns
-    return da.core.normalize_chunks(
-        "auto", shape, limit=n_patterns, dtype="u1", previous_chunks=previous
-    )
+    # With items of one byte, the limit in bytes is that in patterns; dask would
+    # exceed it by a quarter to keep previous chunks
+    with dask.config.set({"array.chunk-size-tolerance": 1.0}):
+        return da.core.normalize_chunks(
+            "auto", shape, limit=n_patterns, dtype="u1", previous_chunks=previous
+        )

@@ -41,6 +41,11 @@ def plan(model):
 
 
 class TestChunks:
+    def test_previous_chunks_are_no_reason_to_exceed_the_limit(self):
+        array = da.zeros((6, 8, 10), chunks=(5, 8, 10), dtype="u1")
+        (aligned,) = align_blocks([array], 1, 4 * 80)
+        assert aligned.chunksize == (4, 8, 10)
+
     @given(data=st.data())
     def test_blocks_hold_whole_patterns_under_the_limit(self, data):
         shape = tuple(data.draw(st.lists(st.integers(1, 12), max_size=3)))
