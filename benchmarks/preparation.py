@@ -9,6 +9,7 @@ other work on the computer still matters, since it shares memory and caches.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -60,6 +61,8 @@ def measure(n: int) -> dict[str, float]:
     mask = torch.from_numpy(find_masks(images[:4]).combined)
     mask[100:110, :60] = True
     part = tensor[:16]
+    radius = finder.measure_disc_radius(part, centred)
+    scan = dataclasses.replace(centred, disc_radius=radius)
     weights = torch.ones(1, SIZE, SIZE)
     gain = _pixels.electron_gain(part)
     mean, weight = _pixels.smooth(part, weights)
@@ -73,11 +76,8 @@ def measure(n: int) -> dict[str, float]:
         "whole, centre known, with a mask": per_second(
             lambda: finder(to_device(images, device).float(), centred, mask), n
         ),
-        "whole, centre and disc radius (4 pixels) known": per_second(
-            lambda: SpotFinder(disc_radius=4)(
-                to_device(images, device).float(), centred
-            ),
-            n,
+        "whole, centre and spots' radius known, as in scans": per_second(
+            lambda: finder(to_device(images, device).float(), scan), n
         ),
         "step: to float32": per_second(lambda: to_device(images, device).float(), n),
         "step: hot pixels": per_second(lambda: _pixels.clip_hot_pixels(part, gain), 16),

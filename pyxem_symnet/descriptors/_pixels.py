@@ -18,6 +18,8 @@ from torch import Tensor
 # Bright windows exceed dark ones by so many standard deviations of a window's
 # mean, and are as many, where the gain can be told from them
 _LEVER, _LEAST_BRIGHT = 6.0, 32
+# Windows that are looked at, about
+_WINDOWS = 2048
 # From where on, in parts of all windows, parts of the bright ones are looked at
 _BRIGHT = (0.5, 0.75, 0.9)
 # Times more or less noise than counts of electrons alone make
@@ -170,15 +172,20 @@ def fit_variance(mean: Tensor, variance: Tensor, n_pixels: int = 1) -> VarianceL
         Its parameters.
     """
     mean, variance = mean.flatten(1), variance.flatten(1)
-    dark = _quantile(mean, 0.05)
+    # More windows say no more, and sorting is what costs time here
+    step = max(1, mean.shape[1] // _WINDOWS)
+    mean, variance = mean[:, ::step], variance[:, ::step]
+    ascending = mean.sort(1).values
+    dark = _quantile_of_sorted(ascending, 0.05)
     # Not what is behind a beam stop, and hardly varies
-    low = (mean <= _quantile(mean, 0.1)) & (mean >= dark - 0.5 * dark.abs())
+    low = mean <= _quantile_of_sorted(ascending, 0.1)
+    low &= mean >= dark - 0.5 * dark.abs()
     noise = _quantile(variance.where(low, torch.inf), 0.25)
     # Not the brightest only: the beam's slopes vary, too
     least = dark + _LEVER * (noise / n_pixels).sqrt()
     ratio = (variance - noise) / (mean - dark).clamp(min=1e-30)
     slope = torch.full_like(dark, torch.inf)
-    edges = [torch.maximum(_quantile(mean, q), least) for q in _BRIGHT]
+    edges = [torch.maximum(_quantile_of_sorted(ascending, q), least) for q in _BRIGHT]
     for lower, upper in pairwise((*edges, torch.full_like(dark, torch.inf))):
         part = (mean > lower) & (mean < upper)
         enough = part.sum(1, keepdim=True) >= _LEAST_BRIGHT
@@ -199,9 +206,14 @@ def _windows(values: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 def _quantile(values: Tensor, quantile: float) -> Tensor:
     """Return a quantile of the finite values (B, N), of shape (B, 1)."""
+    return _quantile_of_sorted(values.sort(1).values, quantile)
+
+
+def _quantile_of_sorted(values: Tensor, quantile: float) -> Tensor:
+    """Return the same of ascending values, infinite ones last."""
     count = torch.isfinite(values).sum(1, keepdim=True)
     place = (quantile * count).long().clamp(max=values.shape[1] - 1)
-    return values.sort(1).values.gather(1, place)
+    return values.gather(1, place)
 
 
 def bin_mean(images: Tensor, factor: int) -> Tensor:

@@ -26,7 +26,13 @@ from pyxem_symnet.descriptors._pixels import (
 )
 from pyxem_symnet.descriptors.centre import beam_radius, centre_of_mean
 from pyxem_symnet.descriptors.geometry import PatternGeometry
-from pyxem_symnet.descriptors.refine import MARGIN, Candidates, opposite_points, refine
+from pyxem_symnet.descriptors.refine import (
+    MARGIN,
+    Candidates,
+    opposite_points,
+    refine,
+    scores,
+)
 from pyxem_symnet.descriptors.spots import Spots
 
 _BLOCK = 4
@@ -79,7 +85,8 @@ class SpotFinder(nn.Module):
         Least excess over the background as a part of the background.
     disc_radius
         Radius of the spots in detector pixels, or "auto" (default) to
-        choose one of the scales for each pattern.
+        take the geometry's, and without one to choose one of the scales
+        for each pattern.
     central_radius
         Radius about the beam in 1/Å in which nothing is a spot. Where
         the beam's own disc is larger, one and a half times its radius
@@ -201,6 +208,38 @@ class SpotFinder(nn.Module):
         ]
         return Spots(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
+    @torch.no_grad()
+    def measure_disc_radius(
+        self, images: Tensor, geometry: PatternGeometry, mask: Tensor | None = None
+    ) -> float | None:
+        """Return the scale in which the spots of most patterns stand out most.
+
+        Looking at that scale only, all patterns of a scan are read in
+        the same way, and twice as fast.
+
+        Parameters
+        ----------
+        images, geometry, mask
+            As for calling the finder.
+
+        Returns
+        -------
+        disc_radius
+            Radius in detector pixels, one of those that the scales are
+            for. None if no pattern has spots.
+        """
+        chunk = _CPU_CHUNK if images.device.type == "cpu" else _GPU_CHUNK
+        parts = []
+        for start in range(0, len(images), chunk):
+            found = self._look(images[start : start + chunk], geometry, mask, None)
+            parts.append(scores(found.levels))
+        # Each pattern counts the same, however many spots it has
+        total = torch.cat(parts)
+        total = (total / total.sum(1, keepdim=True).clamp(min=1e-30)).sum(0)
+        if not total.any():
+            return None
+        return float(2 * found.factor * found.levels[int(total.argmax())].scale)
+
     def _find(
         self,
         images: Tensor,
@@ -208,6 +247,24 @@ class SpotFinder(nn.Module):
         mask: Tensor | None,
         centres: Tensor | None,
     ) -> Spots:
+        levels, centres, factor = self._look(images, geometry, mask, centres)
+        positions, intensities = refine(levels)
+        positions = positions * factor + (factor - 1) / 2
+        centres = centres * factor + (factor - 1) / 2
+        found = intensities > 0
+        positions = geometry.to_reciprocal(positions, centres) * found[..., None]
+        intensities, order = (intensities * factor**2).sort(1, descending=True)
+        positions = positions.gather(1, order[..., None].expand(-1, -1, 2))
+        return Spots(positions, intensities)
+
+    def _look(
+        self,
+        images: Tensor,
+        geometry: PatternGeometry,
+        mask: Tensor | None,
+        centres: Tensor | None,
+    ) -> _Looked:
+        """Return the candidates in all scales that are wanted."""
         counts, weights = prepare_images(images, mask)
         factor, n_levels = self._scales(counts.shape[1:])
         if min(counts.shape[1:]) < 16 * factor:
@@ -229,7 +286,8 @@ class SpotFinder(nn.Module):
         exclude = self._excluded_radius(mean, centres, geometry.pixel_size * factor)
 
         levels = []
-        wanted = self._wanted_levels(factor, n_levels, min(mean.shape[1:]))
+        radius = self._disc_radius(geometry)
+        wanted = _wanted_levels(radius, factor, n_levels, min(mean.shape[1:]))
         for level in range(wanted.stop):
             scale = 2**level
             if level:
@@ -249,14 +307,11 @@ class SpotFinder(nn.Module):
                         scale,
                     )
                 )
-        positions, intensities = refine(levels)
-        positions = positions * factor + (factor - 1) / 2
-        centres = centres * factor + (factor - 1) / 2
-        found = intensities > 0
-        positions = geometry.to_reciprocal(positions, centres) * found[..., None]
-        intensities, order = (intensities * factor**2).sort(1, descending=True)
-        positions = positions.gather(1, order[..., None].expand(-1, -1, 2))
-        return Spots(positions, intensities)
+        return _Looked(levels, centres, factor)
+
+    def _disc_radius(self, geometry: PatternGeometry) -> float | None:
+        radius = self.settings["disc_radius"]
+        return geometry.disc_radius if radius == "auto" else radius
 
     def _scales(self, shape: torch.Size) -> tuple[int, int]:
         """Return the pixels of the finest scale, and the number of scales."""
@@ -264,17 +319,6 @@ class SpotFinder(nn.Module):
         # Spots may be as sharp on a large detector as on a small one
         finer = min(_FINER, int(math.log2(factor)))
         return factor // 2**finer, _N_LEVELS + finer
-
-    def _wanted_levels(self, factor: int, n_levels: int, size: int) -> range:
-        """Return the scales to look at, as powers of two."""
-        # At least 16 pixels are needed to measure the noise.
-        n_levels = min(n_levels, int(math.log2(size / 16)) + 1)
-        radius = self.settings["disc_radius"]
-        if radius == "auto":
-            return range(n_levels)
-        level = round(math.log2(max(radius / factor, 2) / 2))
-        level = min(level, n_levels - 1)
-        return range(level, level + 1)
 
     def _excluded_radius(self, mean: Tensor, centres: Tensor, pixel: float) -> Tensor:
         """Return the radius about the beam without spots, in pixels."""
@@ -362,6 +406,19 @@ class SpotFinder(nn.Module):
         return Candidates(best, row, column, mean, scale)
 
 
+def _wanted_levels(
+    radius: float | None, factor: int, n_levels: int, size: int
+) -> range:
+    """Return the scales to look at, as powers of two."""
+    # At least 16 pixels are needed to measure the noise.
+    n_levels = min(n_levels, int(math.log2(size / 16)) + 1)
+    if radius is None:
+        return range(n_levels)
+    level = round(math.log2(max(radius / factor, 2) / 2))
+    level = min(level, n_levels - 1)
+    return range(level, level + 1)
+
+
 def _is_wider_than_a_pixel(
     counts: Tensor, row: Tensor, column: Tensor, background: Tensor
 ) -> Tensor:
@@ -378,6 +435,14 @@ def _is_wider_than_a_pixel(
     net = net.flatten(2)
     brightest = net.amax(2)
     return net.sum(2) >= (1 + _MIN_NEIGHBOURS) * brightest
+
+
+class _Looked(NamedTuple):
+    """What was found in a batch, in pixels of the finest scale."""
+
+    levels: list[Candidates]
+    centres: Tensor  # (B, 2)
+    factor: int  # Detector pixels of one of the finest scale
 
 
 class _Noise(NamedTuple):

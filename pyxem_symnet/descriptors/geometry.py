@@ -32,6 +32,9 @@ class PatternGeometry:
         None (default), or (ratio, angle): circles in reciprocal space
         reach the detector stretched by *ratio* along a direction
         *angle* degrees from kx (columns) towards ky (rows).
+    disc_radius
+        Radius of the spots, that is of the beam's disc, in detector
+        pixels. None (default) means to choose in each pattern.
 
     Raises
     ------
@@ -42,12 +45,14 @@ class PatternGeometry:
     --------
     >>> from pyxem_symnet.descriptors import PatternGeometry
     >>> PatternGeometry(pixel_size=0.01, centre=(127.5, 127.5))
-    PatternGeometry(pixel_size=0.01, centre=(127.5, 127.5), ellipticity=None)
+    PatternGeometry(pixel_size=0.01, centre=(127.5, 127.5), ellipticity=None, \
+disc_radius=None)
     """
 
     pixel_size: float
     centre: tuple[float, float] | None = None
     ellipticity: tuple[float, float] | None = None
+    disc_radius: float | None = None
 
     def __post_init__(self) -> None:
         pixel_size = float(self.pixel_size)
@@ -69,6 +74,9 @@ class PatternGeometry:
             raise ValueError(
                 f"the ratio of the ellipticity must be > 0, not {self.ellipticity[0]}"
             )
+
+        if self.disc_radius is not None and not self.disc_radius > 0:
+            raise ValueError(f"disc_radius must be pixels > 0, not {self.disc_radius}")
 
     def distortion(self, like: Tensor) -> Tensor:
         """Return the 2 × 2 matrix from undistorted to detector positions.

@@ -40,6 +40,15 @@ class Candidates(NamedTuple):
     scale: int
 
 
+def scores(levels: list[Candidates]) -> Tensor:
+    """Return how much a pattern's spots stand out at each scale, (B, levels)."""
+    # Contrast times scale is proportional to significance; the root
+    # keeps few strong outliers from deciding.
+    return torch.stack(
+        [(level.contrast * level.scale).sqrt().sum(1) for level in levels], 1
+    )
+
+
 def refine(levels: list[Candidates]) -> tuple[Tensor, Tensor]:
     """Return (x, y) in working pixels and counts, at each pattern's scale.
 
@@ -49,13 +58,7 @@ def refine(levels: list[Candidates]) -> tuple[Tensor, Tensor]:
     .. [Bertin2013] E. Bertin, SExtractor manual, "Windowed positional
        parameters".
     """
-    # Contrast times scale is proportional to significance; the root
-    # keeps few strong outliers from deciding.
-    scores = torch.stack(
-        [(level.contrast * level.scale).sqrt().sum(1) for level in levels],
-        1,
-    )
-    choice = scores.argmax(1)
+    choice = scores(levels).argmax(1)
 
     def chosen(values: list[Tensor]) -> Tensor:
         stacked = torch.stack(values, 1)

@@ -20,6 +20,9 @@ from pyxem_symnet.inference.sources import to_device
 #: Patterns of a scan that masks and the beam's path are taken from
 MAX_SAMPLE = 36
 
+#: Patterns that the size of a scan's spots is measured in, at least
+MIN_FOR_DISCS = 9
+
 #: How the background is removed, for the record
 BACKGROUND = "largest mean of opposite points around each spot"
 
@@ -31,8 +34,8 @@ class ScanPreparation:
     Parameters
     ----------
     geometry
-        Calibration, with the centre that holds for all patterns, if
-        one does.
+        Calibration, with the centre and the radius of spots that hold
+        for all patterns, if any do.
     masks
         Excluded detector pixels (True) of shape (ky, kx) by reason:
         "given", or "dead", "hot" and "shadow". Empty if nothing is.
@@ -68,6 +71,7 @@ class ScanPreparation:
             "masked_share": 0.0 if self.mask is None else float(self.mask.mean()),
             "centre": self.centre_method,
             "ellipticity": list(self.geometry.ellipticity or (1.0, 0.0)),
+            "disc_radius": self.geometry.disc_radius,
             "background": BACKGROUND,
         }
         if self.descan is not None:
@@ -88,6 +92,7 @@ class ScanPreparation:
             Calibration that it was made with.
         """
         masks = {k: np.asarray(v, bool) for k, v in dict(record["masks"]).items()}
+        geometry = replace(geometry, disc_radius=dict(record).get("disc_radius"))
         path = dict(record).get("descan")
         return cls(
             geometry, masks, None if path is None else Descan.from_metadata(path)
@@ -182,6 +187,7 @@ def prepare_scan(
     mask: np.ndarray | str | None = "auto",
     numbers: np.ndarray | None = None,
     shape: tuple[int, ...] = (),
+    finder: SpotFinder | None = None,
 ) -> ScanPreparation:
     """Find out what is the same for all patterns of a scan.
 
@@ -199,6 +205,10 @@ def prepare_scan(
         the beam is found in each pattern by itself.
     shape
         Navigation shape of the scan.
+    finder
+        The model's spot finder, to measure the spots' radius with, which
+        is the same in all patterns if the beam is. Without, or with few
+        patterns, it is chosen in each.
     """
     if isinstance(mask, str):
         found = find_masks(patterns)
@@ -209,13 +219,26 @@ def prepare_scan(
         masks = {} if mask is None else {"given": np.asarray(mask, bool)}
     masks = {reason: pixels for reason, pixels in masks.items() if pixels.any()}
     preparation = ScanPreparation(geometry, masks)
-    if geometry.centre is not None or numbers is None:
+    if len(patterns) == 0:
         return preparation
     # Broken patterns are for who reads them to complain of
     excluded = False if preparation.mask is None else preparation.mask
     whole = (np.isfinite(patterns) | excluded).all((1, 2))
+    if finder is not None and whole.sum() >= MIN_FOR_DISCS:
+        radius = _disc_radius(finder, patterns[whole], geometry, preparation.mask)
+        preparation = replace(
+            preparation, geometry=replace(geometry, disc_radius=radius)
+        )
+    if geometry.centre is not None or numbers is None:
+        return preparation
     descan = fit_descan(patterns[whole], numbers[whole], shape, preparation.mask)
     return replace(preparation, descan=descan)
+
+
+def _disc_radius(finder, patterns, geometry, mask) -> float | None:
+    images = to_device(patterns, torch.device("cpu")).to(torch.float32)
+    excluded = None if mask is None else torch.from_numpy(mask)
+    return finder.measure_disc_radius(images, geometry, excluded)
 
 
 def prepare_pattern(

@@ -197,15 +197,20 @@ def classify_space_group(
             selection,
             geometry,
             "auto" if mask is None and signal_mask is not False else mask,
+            finder=header.settings.get("finder"),
             in_memory=in_memory,
         )
         for array, geometry, mask in zip(arrays, geometries, given, strict=True)
     ]
     masks = [None if each is None else each.mask for each in preparations]
+    geometries = [
+        geometry if each is None else each.geometry
+        for geometry, each in zip(geometries, preparations, strict=True)
+    ]
     plan = Plan(
         model=reference,
         device=device,
-        geometries=geometries,
+        geometries=tuple(geometries),
         masks=tuple(masks),
         descans=tuple(None if each is None else each.descan for each in preparations),
         classes=numbers,

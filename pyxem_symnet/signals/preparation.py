@@ -6,6 +6,7 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 
+from pyxem_symnet.descriptors.finder import SpotFinder
 from pyxem_symnet.descriptors.geometry import PatternGeometry
 from pyxem_symnet.inference.descan import MIN_PATTERNS
 from pyxem_symnet.inference.maps import compute
@@ -23,9 +24,10 @@ def prepare_array(
     geometry: PatternGeometry | VectorGeometry,
     mask: np.ndarray | str | None = "auto",
     *,
+    finder: dict | None = None,
     in_memory: bool = False,
 ) -> ScanPreparation | None:
-    """Find masks and the beam's path in some patterns of a scan.
+    """Find masks, the beam's path and the spots' size in some patterns.
 
     Parameters
     ----------
@@ -38,6 +40,9 @@ def prepare_array(
         Calibration.
     mask
         Excluded detector pixels (True), "auto" to find them, or None.
+    finder
+        Settings of the model's
+        :class:`~pyxem_symnet.descriptors.finder.SpotFinder`.
     in_memory
         Whether the patterns are in this process's memory.
 
@@ -61,4 +66,11 @@ def prepare_array(
         sample = data[np.unravel_index(numbers, shape)]
     if isinstance(sample, da.Array):
         sample = compute(sample, in_memory=in_memory)
-    return prepare_scan(sample, geometry, mask, numbers if moves else None, shape)
+    return prepare_scan(
+        sample,
+        geometry,
+        mask,
+        numbers if moves else None,
+        shape,
+        SpotFinder(**(finder or {})),
+    )

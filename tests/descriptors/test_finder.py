@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Spots in simulated detector data, where the truth is known."""
 
+import dataclasses
 import json
 
 import pytest
@@ -296,6 +297,25 @@ def test_disc_radius_can_be_given():
     errors, n_false = match(found, truth, 0.02)
     assert len(errors) >= 0.95 * len(truth)
     assert n_false <= 1
+
+
+@pytest.mark.parametrize(("radius", "expected"), [(0.012, 2.0), (0.045, 4.0)])
+def test_disc_radius_of_a_scan_is_measured(radius, expected):
+    """And patterns that choose it themselves are found the same spots in."""
+    images = torch.stack([detect(lattice(seed), radius=radius) for seed in range(4)])
+    images[3] = images[3].mean()  # nothing to be seen
+    finder = SpotFinder()
+    measured = finder.measure_disc_radius(images, CENTRED)
+    assert measured == expected
+    known = dataclasses.replace(CENTRED, disc_radius=measured)
+    for found, given in zip(
+        finder(images[:3], known), finder(images[:3], CENTRED), strict=True
+    ):
+        torch.testing.assert_close(found, given)
+    assert finder.measure_disc_radius(torch.zeros(3, 64, 64), CENTRED) is None
+    # What the finder was told comes first
+    own = SpotFinder(disc_radius=8)
+    torch.testing.assert_close(own(images, known), own(images, CENTRED))
 
 
 def test_settings_make_the_same_finder():

@@ -117,6 +117,20 @@ def test_a_beam_that_wanders_is_followed():
     np.testing.assert_allclose(one.centre, true[3], atol=0.15)
 
 
+def test_size_of_spots_is_that_of_the_scan():
+    images = np.stack([crystal((80.0, 79.0), i) for i in range(12)])
+    geometry = PatternGeometry(0.015, (80.0, 79.0))
+    finder = SpotFinder()
+    scan = prepare_scan(images, geometry, None, finder=finder)
+    assert scan.geometry.disc_radius == finder.measure_disc_radius(
+        torch.from_numpy(images.astype(np.float32)), geometry
+    )
+    again = ScanPreparation.from_metadata(scan.to_metadata(), geometry)
+    assert again.geometry == scan.geometry
+    few = prepare_scan(images[:5], geometry, None, finder=finder)
+    assert few.geometry.disc_radius is None
+
+
 def test_few_patterns_share_their_beam():
     true = (83.0, 78.5)
     images = np.stack([crystal(true, i) for i in range(7)])
