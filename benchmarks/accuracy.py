@@ -48,10 +48,10 @@ TABLES = {
 CURVE = (2, 8, 32, 256, 1024)
 
 #: Largest number of crystals, where many views of each take long
-FEWER_CRYSTALS = {64: 1000, 256: 100, 1024: 50}
+FEWER_CRYSTALS = {32: 1000, 64: 500, 256: 50, 1024: 25}
 
 #: Numbers of crystals whose smallest measurable calibration error is told
-FLOORS = (100, 1000, 2000)
+FLOORS = (50, 500, 2000)
 
 #: What was aimed at for the test split and the paper's 72 groups, in percent:
 #: model, protocol, views, noise, level, goal, and the anchor it was set against

@@ -8,7 +8,7 @@ import torch
 
 from pyxem_symnet.models import ViewSetMSDN, load_checkpoint
 from pyxem_symnet.training import run
-from pyxem_symnet.training.config import ConfigError, read_config
+from pyxem_symnet.training.config import CONFIGS, ConfigError, read_config
 from pyxem_symnet.training.module import SymmetryModule
 
 OPTIONS = {"n_workers": 0, "show_progressbar": False}
@@ -128,10 +128,15 @@ def test_record_tells_how_it_was_trained(store, config, tmp_path):
     assert model.classes[0] == 0
 
 
-def test_shipped_configuration_is_valid():
-    config = read_config("msdn-any")
-    assert config.name == "msdn-any"
-    assert config.model["network"]["most_views"] == config.views[1]
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+def test_shipped_configurations_are_valid(name):
+    config = read_config(name)
+    assert name.startswith(config.name)
+    model = run.ARCHITECTURES[config.architecture]([0, 1, 225], **config.model)
+    if model.ordered_views is None:
+        assert model.most_views == config.views[1]
+    else:
+        assert config.views == (model.ordered_views,) * 2
 
 
 @pytest.mark.parametrize(
