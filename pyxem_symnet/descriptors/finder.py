@@ -215,7 +215,7 @@ class SpotFinder(nn.Module):
         """Return the scale in which the spots of most patterns stand out most.
 
         Looking at that scale only, all patterns of a scan are read in
-        the same way, and twice as fast.
+        the same way, and faster.
 
         Parameters
         ----------
