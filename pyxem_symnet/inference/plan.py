@@ -143,4 +143,3 @@ class Plan:
     n_threads: int | None = None
     reciprocal_radius: float | None = None
     descans: tuple[Descan | None, ...] = ()
-    descans: tuple[Descan | None, ...] = ()

@@ -2,8 +2,8 @@
 """One answer for all patterns of a region: a reduction over blocks.
 
 Descriptors add up, so each block hands over sums for the regions it
-touches, and the sums are added up in a fixed order. The network reads
-each region once, however many patterns it has.
+touches, and the sums are added up in a fixed order. What the network
+makes of the sums is computed once for a region.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class ViewSetMSDN(SpotNetwork):
                 "A model needs at least one stream: radial, pairs and image "
                 "cannot all be None."
             )
-        # Of images both the mean and the mean square are joined
+        # Of images both the mean and the root mean square are joined
         width = network["width"] * (len(self.streams) + ("image" in self.streams)) + 3
         self.join = joining_network(
             width, network["hidden"], network["dropout"], len(self.classes)
