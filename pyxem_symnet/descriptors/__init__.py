@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "finder": ["SpotFinder"],
         "masks": ["DetectorMasks", "find_masks"],
         "geometry": ["PatternGeometry", "grid_coordinates", "resample"],
+        "kept_views": ["KeptViews"],
         "pairs": ["PairMap"],
         "radial": ["RadialProfile"],
         "render": ["SpotRenderer", "render_for_shaping", "render_spots"],

@@ -8,7 +8,7 @@ descriptors, come back. The copy is made and freed within the same task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from pyxem_symnet.inference.devices import device_lock, get_model, resolve_devic
 from pyxem_symnet.inference.plan import Plan, VectorGeometry
 from pyxem_symnet.inference.sources import PatternSource, VectorSource
 from pyxem_symnet.inference.threads import torch_threads
+from pyxem_symnet.models.sums import combine, combine_rows
 
 # Float32 bytes of the patterns of a micro-batch: on the CPU they should stay
 # in the cache, on an accelerator they should keep it busy
@@ -38,7 +39,9 @@ class RegionSums:
     labels
         Labels of the regions, ascending, of shape (regions,).
     features
-        Sums, float64, whose first axis is that of regions.
+        What the regions' descriptors are combined to, by
+        :func:`~pyxem_symnet.models.sums.combine_rows`, with regions
+        along the first axis.
     """
 
     labels: np.ndarray
@@ -76,7 +79,7 @@ def classify_block(selection: np.ndarray, *blocks: np.ndarray, plan: Plan):
 
     def keep(model, part, spots):
         if model.ordered_views is None:
-            features = _sum_over_signals(model.accumulate(view) for view in spots)
+            features = combine(model.accumulate(view) for view in spots)
         else:
             crystals = torch.arange(part.size, device=spots[0].positions.device)
             groups = crystals.repeat(len(spots))
@@ -115,13 +118,9 @@ def sum_block(
     def keep(model, part, spots):
         here, groups = np.unique(place[part], return_inverse=True)
         groups = torch.from_numpy(groups).to(spots[0].positions.device)
-        features = _sum_over_signals(
-            model.accumulate(view, groups, len(here)) for view in spots
-        )
-        for name, value in features.items():
-            if name not in sums:
-                sums[name] = np.zeros((len(found), *value.shape[1:]))
-            sums[name][here] += value.cpu().numpy()
+        features = combine(model.accumulate(view, groups, len(here)) for view in spots)
+        features = {name: value.cpu().numpy() for name, value in features.items()}
+        combine_rows(sums, here, features, len(found))
 
     _work_through(rows, selection, blocks, plan, keep)
     return RegionSums(found, sums)
@@ -158,13 +157,6 @@ def class_probabilities(
         answer = share * torch.where(total > 0, answer / total, even)
     seen = (features["n_views"] > 0).cpu()
     return torch.where(seen, answer, 0.0).float().numpy()
-
-
-def _sum_over_signals(features: Iterator[dict[str, Tensor]]) -> dict[str, Tensor]:
-    total = next(features)
-    for other in features:
-        total = {name: value + other[name] for name, value in total.items()}
-    return total
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from pyxem_symnet.inference.blocks import RegionSums, class_probabilities, sum_b
 from pyxem_symnet.inference.devices import device_lock, get_model, resolve_device
 from pyxem_symnet.inference.plan import Plan
 from pyxem_symnet.inference.threads import torch_threads
+from pyxem_symnet.models.sums import combine_rows
 
 # Sums that are added in one task, and regions that are classified at a time
 _FAN_IN = 8
@@ -85,10 +86,7 @@ def merge(parts: list[RegionSums]) -> RegionSums:
     features: dict[str, np.ndarray] = {}
     for part in parts:
         place = np.searchsorted(labels, part.labels)
-        for name, value in part.features.items():
-            if name not in features:
-                features[name] = np.zeros((len(labels), *value.shape[1:]))
-            features[name][place] += value
+        combine_rows(features, place, part.features, len(labels))
     return RegionSums(labels, features)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pyxem_symnet.descriptors.half_pattern import HalfPattern
+from pyxem_symnet.descriptors.kept_views import KeptViews
 from pyxem_symnet.descriptors.pairs import PairMap
 from pyxem_symnet.descriptors.radial import RadialProfile
 from pyxem_symnet.descriptors.spots import Spots
@@ -20,6 +21,7 @@ from pyxem_symnet.models.readout import (
     joining_network,
     merge_settings,
 )
+from pyxem_symnet.models.sums import KEPT
 
 # Sized for training on a few CPU cores
 NETWORK = {
@@ -91,6 +93,10 @@ class ViewSetMSDN(SpotNetwork):
         which more say nothing new ("most_views"), which should be the
         largest it is trained with, and the number of views of a crystal
         whose images are looked at in training ("training_images").
+    lattice
+        Settings of the
+        :class:`~pyxem_symnet.descriptors.kept_views.KeptViews`, or None
+        to keep no spot lists, which is the default.
 
     Raises
     ------
@@ -106,6 +112,7 @@ class ViewSetMSDN(SpotNetwork):
         pairs: dict | None = {},  # noqa: B006 (read only)
         image: dict | None = None,
         network: dict | None = None,
+        lattice: dict | None = None,
     ):
         super().__init__(classes, finder)
         # They may come in any number and order
@@ -116,6 +123,7 @@ class ViewSetMSDN(SpotNetwork):
         self.radial = None if radial is None else RadialProfile(**radial)
         self.pairs = None if pairs is None else PairMap(**pairs)
         self.image = None if image is None else HalfPattern(**image)
+        self.lattice = None if lattice is None else KeptViews(**lattice)
         self.training_images = network["training_images"]
         inputs = {"radial": (1, 2), "pairs": (2, None), "image": (2, 1)}
         self.streams = nn.ModuleDict()
@@ -147,7 +155,7 @@ class ViewSetMSDN(SpotNetwork):
     def settings(self) -> dict:
         """Keywords that, beside the classes, make the same model again."""
         settings = {"finder": dict(self.finder.settings)}
-        for name in ("radial", "pairs", "image"):
+        for name in ("radial", "pairs", "image", "lattice"):
             module = getattr(self, name)
             settings[name] = None if module is None else dict(module.settings)
         settings["network"] = copy.deepcopy(self._network)
@@ -156,7 +164,7 @@ class ViewSetMSDN(SpotNetwork):
     def accumulate(
         self, spots: Spots, groups: Tensor | None = None, n_groups: int | None = None
     ) -> dict[str, Tensor]:
-        """Return descriptors that can be summed over views.
+        """Return descriptors that can be combined over views.
 
         Parameters
         ----------
@@ -176,8 +184,10 @@ class ViewSetMSDN(SpotNetwork):
             "radial_square" of shape (crystals, bins), "pairs" of shape
             (crystals, angles, radii, radii), "n_images" of shape
             (crystals, 1), "image" and "image_square" of shape
-            (crystals, width). A view without spots says nothing and is
-            not counted.
+            (crystals, width), all of which add up; and "kept", as
+            :class:`~pyxem_symnet.descriptors.kept_views.KeptViews`
+            returns it, if it is asked for. A view without spots says
+            nothing and is not counted.
         """
         features = self._invariants(spots, groups, n_groups)
         if self.image is not None:
@@ -186,6 +196,8 @@ class ViewSetMSDN(SpotNetwork):
                 groups = torch.arange(len(drawn), device=drawn.device)
                 n_groups = len(drawn)
             features |= self._look(drawn, groups, spots.counts > 0, n_groups)
+        if self.lattice is not None:
+            features[KEPT] = self.lattice(spots, groups, n_groups)
         return features
 
     def training_features(
@@ -201,10 +213,10 @@ class ViewSetMSDN(SpotNetwork):
         Returns
         -------
         features
-            As from :meth:`accumulate`, but for the image stream: "drawn"
-            of shape (images, rows, columns), evenly chosen from the views
-            of each crystal, and "n_drawn", of shape (crystals, 1), how
-            many are of each.
+            As from :meth:`accumulate`, but for "kept", which is left out,
+            and the image stream: "drawn" of shape (images, rows,
+            columns), evenly chosen from the views of each crystal, and
+            "n_drawn", of shape (crystals, 1), how many are of each.
         """
         features = self._invariants(spots, groups, n_groups)
         if self.image is not None:

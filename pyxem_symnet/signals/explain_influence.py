@@ -15,6 +15,7 @@ from pyxem_symnet.descriptors.radial import RadialProfile
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.inference.blocks import class_probabilities
 from pyxem_symnet.inference.plan import Plan
+from pyxem_symnet.models.sums import pool, pool_without_each
 from pyxem_symnet.signals import levels
 
 #: Scales that are tried: calibrations are seldom better than this
@@ -92,8 +93,8 @@ class Trial:
         self._model = model
         self._spots = list(spots)
         self._plan = plan
-        self._each = [self._accumulate(model, view) for view in self._spots]
-        self._sum = _total(self._each)
+        self._each = self._accumulate(model, self._spots)
+        self._sum = pool(self._each)
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -131,7 +132,7 @@ class Trial:
         for name in getattr(self._model, "streams", ()):
             blank = _with_blank_stream(self._model, name)
             # An image's features are made before they are summed
-            total = _total([self._accumulate(blank, view) for view in self._spots])
+            total = pool(self._accumulate(blank, self._spots))
             text = f"no {_STREAMS.get(name, name)}"
             yield Influence("stream", text, self._answer(blank, total))
         for scale in SCALES:
@@ -147,26 +148,24 @@ class Trial:
             yield from self._without_views(names)
 
     def _without_views(self, names: Sequence[str]) -> Iterator[Influence]:
-        views = [
-            {key: value[i : i + 1] for key, value in features.items()}
-            for features in self._each
-            for i in range(len(features["n_views"]))
-        ]
-        for view, name in zip(views, names, strict=True):
-            if view["n_views"] == 0:
+        rests = pool_without_each(self._each)
+        for n_views, rest, name in zip(
+            self._each["n_views"], rests, names, strict=True
+        ):
+            if n_views == 0:
                 continue
-            # Rounding must not leave less than nothing
-            rest = {k: (v - view[k]).clamp_min(0) for k, v in self._sum.items()}
             text = f"without pattern {name}"
             yield Influence("view", text, self._answer(self._model, rest))
 
     def _changed(self, change: Callable[[Spots], Spots]) -> np.ndarray:
-        each = [self._accumulate(self._model, change(view)) for view in self._spots]
-        return self._answer(self._model, _total(each))
+        each = self._accumulate(self._model, [change(view) for view in self._spots])
+        return self._answer(self._model, pool(each))
 
     @torch.no_grad()
-    def _accumulate(self, model, spots: Spots) -> dict[str, Tensor]:
-        return model.accumulate(spots)
+    def _accumulate(self, model, spots: Sequence[Spots]) -> dict[str, Tensor]:
+        """Return the features of each pattern, those of all signals in turn."""
+        parts = [model.accumulate(view) for view in spots]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     @torch.no_grad()
     def _answer(self, model, features: dict[str, Tensor]) -> np.ndarray:
@@ -202,14 +201,6 @@ def shares(
 def ring_width(radius: float) -> float:
     """Return how far from a ring's radius its spots may lie, in 1/Å."""
     return _RING_WIDTH[0] + _RING_WIDTH[1] * radius
-
-
-def _total(each: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    # In double precision, as blocks of a region are summed
-    return {
-        name: sum(features[name].double().sum(0, keepdim=True) for features in each)
-        for name in each[0]
-    }
 
 
 def _without_ring(spots: Spots, radius: float) -> Spots:

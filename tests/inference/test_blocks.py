@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Blocks, chunks, devices, threads and sums on their own."""
 
+import dataclasses
 import threading
 
 import dask.array as da
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyxem_symnet.descriptors.geometry import PatternGeometry
+from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.inference import (
     ModelReference,
     Plan,
@@ -24,7 +26,15 @@ from pyxem_symnet.inference import (
     torch_threads,
 )
 from pyxem_symnet.inference.chunks import memory_chunks
-from pyxem_symnet.inference.regions import RegionSums, classify_sums, merge
+from pyxem_symnet.inference.plan import VectorGeometry
+from pyxem_symnet.inference.regions import (
+    RegionSums,
+    classify_sums,
+    merge,
+    region_table,
+)
+from pyxem_symnet.models import load_checkpoint
+from pyxem_symnet.models.sums import combine
 from tests.signals import scans
 
 
@@ -38,6 +48,21 @@ def plan(model):
         masks=(None,),
         classes=scans.SPACE_GROUPS,
     )
+
+
+@pytest.fixture(scope="session")
+def keeping(plan, tmp_path_factory):
+    """Path of a model that keeps views, and its plan for two lists of vectors."""
+    path = tmp_path_factory.mktemp("keeping") / "keeping.safetensors"
+    reference, _ = ModelReference.find(scans.save_model(path, lattice={}))
+    geometry = VectorGeometry((1.0, 1.0), intensity_column=2)
+    changes = {"geometries": (geometry,) * 2, "masks": (None,) * 2}
+    return path, dataclasses.replace(plan, model=reference, **changes)
+
+
+def spots_of(vectors):
+    table = torch.tensor(vectors, dtype=torch.float32)
+    return Spots(table[None, :, [1, 0]], table[None, :, 2])
 
 
 class TestChunks:
@@ -212,6 +237,63 @@ class TestBlocks:
         empty = RegionSums(np.array([], int), {})
         full = RegionSums(np.array([4]), {"n_views": np.ones((1, 1))})
         assert merge([empty, full, full]).features["n_views"].tolist() == [[2]]
+
+    def test_kept_views_of_any_blocks_and_batches(self, keeping):
+        path, plan = keeping
+        lists = [scans.vectors((12,), seed=seed).data for seed in (0, 1)]
+        selection, labels = np.arange(12), np.arange(12) * 7 % 3
+        selection[[2, 5]] = -1
+        (whole,) = self.sums(selection, labels, lists, plan, 12)
+        for size in (1, 5):
+            parts = self.sums(selection, labels, lists, plan, size, batch_size=3)
+            for order in (parts, parts[::-1]):
+                merged = merge(order)
+                np.testing.assert_array_equal(
+                    merged.features["kept"], whole.features["kept"]
+                )
+                assert merged.features["kept"].dtype == np.float32
+        # Of a view at a time
+        layer = load_checkpoint(path).lattice
+        for label, kept in zip(whole.labels, whole.features["kept"], strict=True):
+            expected = combine(
+                {"kept": layer(spots_of(vectors[place]))}
+                for vectors in lists
+                for place in np.flatnonzero((labels == label) & (selection >= 0))
+                if len(vectors[place])
+            )
+            assert len(layer.views(kept)) > 1
+            np.testing.assert_array_equal(kept, expected["kept"][0].numpy())
+
+    def sums(self, selection, labels, lists, plan, size, **changes):
+        plan = dataclasses.replace(plan, **changes)
+        return [
+            sum_block(
+                selection[i : i + size],
+                labels[i : i + size],
+                *(vectors[i : i + size] for vectors in lists),
+                plan=plan,
+            )
+            for i in range(0, 12, size)
+        ]
+
+    def test_regions_with_kept_views_in_several_chunks(self, keeping, close):
+        _, plan = keeping
+        lists = [scans.vectors((3, 4), seed=seed).data for seed in (0, 1)]
+        labels = np.array([[0, 0, 7, 7], [0, 7, 7, 7], [5, 5, 7, 0]])
+        selection = np.arange(12).reshape(3, 4)
+        tables = [
+            region_table(
+                selection,
+                labels,
+                [da.from_array(vectors, chunks=chunks) for vectors in lists],
+                plan,
+            ).compute(scheduler="sync")
+            for chunks in ((3, 4), (2, 3), (1, 1))
+        ]
+        assert tables[0].shape == (3, 7)
+        assert np.isfinite(tables[0]).all()
+        close(tables[1], tables[0])
+        close(tables[2], tables[0])
 
     def test_memory_shortage_makes_batches_smaller(self, plan, monkeypatch, close):
         images = scans.patterns((7,))

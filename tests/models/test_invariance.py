@@ -6,6 +6,7 @@ import torch
 
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models import load_model
+from pyxem_symnet.models.sums import combine
 from pyxem_symnet.simulation.packed import PackedReflections
 from pyxem_symnet.simulation.protocols import PROTOCOLS
 from pyxem_symnet.simulation.store import StoreSettings, compute_row
@@ -45,10 +46,10 @@ def probabilities(model, parts):
     n_groups = 1 + max(int(groups.max()) for _, groups in parts)
     with torch.no_grad():
         sums = [model.accumulate(views, groups, n_groups) for views, groups in parts]
-    total = {
-        name: sum(part[name].double() for part in sums).float() for name in sums[0]
-    }
-    return model.probabilities(total)
+    total = combine(
+        {name: value.double() for name, value in part.items()} for part in sums
+    )
+    return model.probabilities({name: value.float() for name, value in total.items()})
 
 
 def test_turned_and_mirrored_patterns(model, views):

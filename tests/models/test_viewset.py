@@ -7,6 +7,7 @@ import torch
 from pyxem_symnet.descriptors.geometry import PatternGeometry
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models.calibration import TemperatureTable
+from pyxem_symnet.models.sums import combine
 from pyxem_symnet.models.viewset import ViewSetMSDN
 
 from .conftest import SMALL
@@ -264,6 +265,57 @@ def test_from_patterns_to_probabilities(small_model):
     torch.testing.assert_close(found, expected, atol=0.01, rtol=0)
     probabilities = small_model.probabilities(small_model.accumulate(spots))
     assert probabilities.shape == (1, 5)
+
+
+class TestKeptViews:
+    @pytest.fixture
+    def keeping(self, small_model):
+        settings = small_model.settings | {"lattice": {"n_slots": 5, "n_spots": 10}}
+        model = ViewSetMSDN(small_model.classes, **settings).eval()
+        model.load_state_dict(small_model.state_dict())
+        return model
+
+    def test_beside_the_sums(self, small_model, keeping, views):
+        groups = torch.tensor([1, 0] * 6)
+        for where in ((), (groups, 3)):
+            features = keeping.accumulate(views, *where)
+            expected = small_model.accumulate(views, *where)
+            kept = features.pop("kept")
+            assert torch.equal(kept, keeping.lattice(views, *where))
+            assert kept.any()
+            assert set(features) == set(expected)
+            assert all(torch.equal(features[key], expected[key]) for key in expected)
+
+    def test_not_in_training(self, keeping, views):
+        features = keeping.training_features(views, torch.arange(12) // 6, 2)
+        assert "kept" not in features
+        assert "kept" in keeping.accumulate(views)
+
+    def test_regions_of_parts_are_the_whole(self, keeping, views):
+        whole = pooled(keeping, views)
+        parts = [
+            pooled(keeping, take(views, part))
+            for part in torch.randperm(12).split([3, 4, 5])
+        ]
+        total = combine(parts)
+        assert set(total) == set(whole)
+        assert torch.equal(total.pop("kept"), whole["kept"])
+        for name, value in total.items():
+            torch.testing.assert_close(value, whole[name], msg=name)
+
+    def test_settings_make_the_same_model(self, keeping):
+        settings = json.loads(json.dumps(keeping.settings))
+        assert settings["lattice"] == {"n_slots": 5, "n_spots": 10, "n_views": 24}
+        again = ViewSetMSDN(keeping.classes, **settings)
+        assert again.settings == keeping.settings
+        again.load_state_dict(keeping.state_dict())
+
+    def test_older_settings_keep_nothing(self, small_model, views):
+        settings = small_model.settings
+        assert settings.pop("lattice") is None
+        again = ViewSetMSDN(small_model.classes, **settings)
+        again.load_state_dict(small_model.state_dict())
+        assert "kept" not in again.accumulate(views)
 
 
 def test_unknown_network_setting():

@@ -14,7 +14,7 @@ PIXEL_SIZE = 0.04
 _SMALL = {"blocks": [1], "growth": [4], "bottleneck": 4, "stem_channels": 4}
 
 
-def save_model(path, classes=CLASSES, seed=0):
+def save_model(path, classes=CLASSES, seed=0, lattice=None):
     """Write a checkpoint whose answers differ from pattern to pattern."""
     torch.manual_seed(seed)
     model = ViewSetMSDN(
@@ -29,6 +29,7 @@ def save_model(path, classes=CLASSES, seed=0):
             "width": 16,
             "hidden": 16,
         },
+        lattice=lattice,
     )
     with torch.no_grad():
         model.join[-1].weight.mul_(20)

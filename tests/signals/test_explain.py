@@ -8,6 +8,7 @@ import torch
 import pyxem_symnet
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models import load_checkpoint
+from pyxem_symnet.models.sums import combine
 from pyxem_symnet.signals import Explanation
 from pyxem_symnet.signals.explain_figure import pretty
 from pyxem_symnet.signals.explain_influence import SCALES, ring_width, shares
@@ -28,16 +29,11 @@ def classify(signal, model, **kwargs):
 def expected(model, views):
     """Return the answer for lists of (kx, ky, intensity), one a view."""
     network = load_checkpoint(model)
-    total = None
+    spots = []
     for table in views:
         table = torch.as_tensor(np.asarray(table, "f4").reshape(-1, 3))
-        spots = Spots(table[None, :, :2], table[None, :, 2])
-        features = network.accumulate(spots)
-        total = (
-            features
-            if total is None
-            else {key: total[key] + value for key, value in features.items()}
-        )
+        spots.append(Spots(table[None, :, :2], table[None, :, 2]))
+    total = combine(network.accumulate(view) for view in spots)
     return network.probabilities(total)[0, COLUMNS].numpy()
 
 
@@ -248,6 +244,12 @@ class TestInfluences:
             assert without.name == f"without pattern ({x}, {y})"
             rest = tables(pooled)[:i] + tables(pooled)[i + 1 :]
             close(without.probabilities, expected(model, rest))
+
+    def test_views_of_a_model_that_keeps_views(self, signal, labels, tmp_path, close):
+        model = scans.save_model(tmp_path / "keeping.safetensors", lattice={})
+        pooled = classify(signal, model, regions=labels).explain(signal, region=7)
+        close(pooled.recomputed, pooled.probabilities)
+        self.test_views(pooled, model, close)
 
     def test_no_view_is_left_out_of_one(self, sym, signal):
         assert not self.of_kind(sym.explain(signal, (0, 0)), "view")
