@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A crystal lattice that explains the spots of several views."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexedView:
+    """One view, with the lattice in the orientation that explains it best.
+
+    Parameters
+    ----------
+    vectors
+        Reciprocal vectors of the spots in the laboratory frame in 1/Å,
+        on the Ewald sphere, of shape (spots, 3), nearest to the direct
+        beam first.
+    intensities
+        Their intensities, of shape (spots,).
+    rotation
+        Matrix of shape (3, 3) that turns the lattice into the
+        laboratory frame.
+    hkl
+        Reflection of each spot in the reduced basis, integers of shape
+        (spots, 3).
+    matched
+        Whether a reflection explains the spot, of shape (spots,).
+    """
+
+    vectors: np.ndarray
+    intensities: np.ndarray
+    rotation: np.ndarray
+    hkl: np.ndarray
+    matched: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class LatticeFit:
+    """A lattice, and the views with their spots indexed.
+
+    Parameters
+    ----------
+    metric
+        Metric tensor of the reduced primitive reciprocal basis in
+        1/Å², of shape (3, 3).
+    views
+        The views that are explained.
+    n_spots
+        Number of spots looked at in all views, explained or not.
+    log_likelihood
+        Of the lattice against spots that lie by chance.
+    coarse
+        Whether the tolerances of badly calibrated patterns were needed.
+    """
+
+    metric: np.ndarray
+    views: tuple[IndexedView, ...]
+    n_spots: int
+    log_likelihood: float
+    coarse: bool
+
+    @property
+    def n_matched(self) -> int:
+        """Number of spots that the lattice explains."""
+        return int(sum(view.matched.sum() for view in self.views))
+
+    @property
+    def volume(self) -> float:
+        """Volume of the primitive cell in Å³."""
+        return 1 / math.sqrt(np.linalg.det(self.metric))
+
+    @property
+    def reciprocal_basis(self) -> np.ndarray:
+        """Reduced reciprocal vectors as rows in 1/Å, before any rotation."""
+        return np.linalg.cholesky(self.metric)
+
+    @property
+    def cell(self) -> tuple[float, float, float, float, float, float]:
+        """Reduced primitive cell: lengths in Å and angles in degrees."""
+        direct = np.linalg.inv(self.metric)
+        lengths = np.sqrt(np.diag(direct))
+        angles = [
+            math.degrees(math.acos(direct[i, j] / (lengths[i] * lengths[j])))
+            for i, j in ((1, 2), (0, 2), (0, 1))
+        ]
+        return (*lengths.tolist(), *angles)
