@@ -16,7 +16,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from pyxem_symnet.simulation.structures import Crystal, StructureError, label
-from pyxem_symnet.simulation.wyckoff import default_hall_number, operations, orbit
+from pyxem_symnet.simulation.wyckoff import orbit
+from pyxem_symnet.symmetry.operations import operations, standard_hall_number
 
 #: Elements to draw from: common ones of well-known electron scattering
 ELEMENTS = (3, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 20, 22, 25, 26, 28, 29)
@@ -73,7 +74,7 @@ def generate_crystal(
         If no crystal could be made, as with distances that are too
         large.
     """
-    hall_number = default_hall_number(space_group)
+    hall_number = standard_hall_number(space_group)
     for trial in range(_CRYSTAL_TRIALS):
         # Few atoms often have more symmetry than asked for
         count = int(random.integers(n_sites[0], n_sites[1] + 1)) + trial // 10

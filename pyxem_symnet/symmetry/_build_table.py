@@ -25,8 +25,13 @@ from pyxem_symnet.symmetry.absences import (
     reflection_box,
 )
 from pyxem_symnet.symmetry.groups import SpaceGroup
+from pyxem_symnet.symmetry.operations import (
+    N_SETTINGS,
+    operations,
+    standard_operations,
+    standard_settings,
+)
 
-N_SETTINGS = 530
 TABLE = Path(__file__).parent / "_data" / "space_groups.csv"
 
 LAUE_CLASSES = {
@@ -78,24 +83,14 @@ SETTING_OF_SYMBOLS = {
 }
 
 
-def standard_settings() -> dict[int, int]:
-    """Return the Hall number of the standard setting by space group."""
-    first: dict[int, int] = {}
-    for hall_number in range(1, N_SETTINGS + 1):
-        number = spglib.get_spacegroup_type(hall_number).number
-        first.setdefault(number, hall_number)
-    return first
-
-
 def keys_of_space_groups(limit: int = 6) -> dict[int, set[AbsenceKey]]:
     """Return, by space group, what its absences look like in any setting."""
     hkl = reflection_box(limit)
     keys = defaultdict(set)
     for hall_number in range(1, N_SETTINGS + 1):
         number = spglib.get_spacegroup_type(hall_number).number
-        operations = spglib.get_symmetry_from_database(hall_number)
-        rotations = operations["rotations"]
-        absent = absent_reflections(rotations, operations["translations"], hkl)
+        rotations, translations = operations(hall_number)
+        absent = absent_reflections(rotations, translations, hkl)
         keys[number] |= absence_keys_of_axis_orders(rotations, absent)
     return dict(keys)
 
@@ -103,11 +98,9 @@ def keys_of_space_groups(limit: int = 6) -> dict[int, set[AbsenceKey]]:
 def keys_of_symbols(limit: int = 6) -> dict[str, AbsenceKey]:
     """Return what each diffraction symbol says of the absences."""
     hkl = reflection_box(limit)
-    halls = standard_settings()
     keys = {}
     for laue_class, extinction_symbols in EXTINCTION_SYMBOLS.items():
-        hall_number = halls[SETTING_OF_SYMBOLS[laue_class]]
-        rotations = spglib.get_symmetry_from_database(hall_number)["rotations"]
+        rotations, _ = standard_operations(SETTING_OF_SYMBOLS[laue_class])
         for symbol in extinction_symbols:
             absent = absent_by_symbol(laue_class, symbol, rotations, hkl)
             keys[f"{laue_class} {symbol}"] = absence_key(rotations, absent)

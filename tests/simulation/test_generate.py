@@ -11,7 +11,8 @@ from pyxem_symnet.simulation.generate import (
 )
 from pyxem_symnet.simulation.reflections import compute_reflections
 from pyxem_symnet.simulation.structures import StructureError
-from pyxem_symnet.simulation.wyckoff import default_hall_number, operations, orbit
+from pyxem_symnet.simulation.wyckoff import orbit
+from pyxem_symnet.symmetry.operations import operations, standard_hall_number
 
 EVERY_GROUP = range(1, 231)
 
@@ -33,7 +34,7 @@ def test_general_positions_in_every_group(space_group):
     crystal = generate_crystal(
         space_group, random, n_sites=(1, 2), special_fraction=0.0
     )
-    hall_number = default_hall_number(space_group)
+    hall_number = standard_hall_number(space_group)
     rotations, translations = operations(hall_number)
     assert crystal.space_group == crystal.space_group_tight == space_group
     assert crystal.numbers.size % len(rotations) == 0
@@ -63,7 +64,7 @@ def test_general_positions_in_every_group(space_group):
 )
 def test_special_positions(space_group):
     crystals = list(generate_crystals(space_group, 6, seed=4))
-    order = len(operations(default_hall_number(space_group))[0])
+    order = len(operations(standard_hall_number(space_group))[0])
     names = {crystal.material_id for crystal in crystals}
     assert names == {f"generated-{space_group}-4-{i}" for i in range(6)}
     assert len({crystal.structure_type for crystal in crystals}) > 1
@@ -108,7 +109,7 @@ def test_lattices_keep_the_metric():
 
 def test_special_positions_are_often_special():
     random = np.random.default_rng(0)
-    hall_number = default_hall_number(225)
+    hall_number = standard_hall_number(225)
     sizes = [
         len(orbit(special_position(hall_number, random), hall_number))
         for _ in range(200)
@@ -128,5 +129,5 @@ def test_impossible_crystals_are_refused():
 
 def test_hall_numbers_are_those_of_the_group():
     for number in EVERY_GROUP:
-        hall_number = default_hall_number(number)
+        hall_number = standard_hall_number(number)
         assert spglib.get_spacegroup_type(hall_number).number == number

@@ -20,20 +20,15 @@ from pyxem_symnet.symmetry.absences import (
     laue_rotations,
     reflection_box,
 )
+from pyxem_symnet.symmetry.operations import standard_operations, standard_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING")
 
 LEVEL = "diffraction_symbol"
-HALL_NUMBERS = build_table.standard_settings()
-
-
-def operations(number):
-    database = spglib.get_symmetry_from_database(HALL_NUMBERS[number])
-    return database["rotations"], database["translations"]
 
 
 def is_absent(number, *hkl):
-    return absent_reflections(*operations(number), np.array([hkl]))[0]
+    return absent_reflections(*standard_operations(number), np.array([hkl]))[0]
 
 
 def sets_of_table():
@@ -46,7 +41,7 @@ class TestTable:
         assert build_table.to_csv(build_table.build()) == committed
 
     def test_point_groups_and_symbols_are_those_of_spglib(self):
-        for number, hall_number in HALL_NUMBERS.items():
+        for number, hall_number in standard_settings().items():
             theirs = spglib.get_spacegroup_type(hall_number)
             ours = space_group(number)
             assert ours.point_group == theirs.pointgroup_international
@@ -163,7 +158,7 @@ class TestAbsences:
         assert is_absent(148, 1, 0, 2) and not is_absent(148, 0, 1, 2)
 
     def test_triclinic_has_none(self):
-        assert not absent_reflections(*operations(2), reflection_box()).any()
+        assert not absent_reflections(*standard_operations(2), reflection_box()).any()
 
 
 # Rows: primitive vectors in units of the conventional ones
@@ -203,7 +198,7 @@ class TestSecondMethod:
         references, sets = {}, {}
         for number in range(1, 231):
             group = space_group(number)
-            rotations, translations = operations(number)
+            rotations, translations = standard_operations(number)
             basis = PRIMITIVE[group.centring].T
             to_primitive = np.linalg.inv(basis)
             laue = np.round(to_primitive @ laue_rotations(rotations) @ basis)
