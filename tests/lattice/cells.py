@@ -42,6 +42,12 @@ def direct_basis(cell, centring="P"):
 
 def reduced_metric(direct):
     """Return the reciprocal metric in a basis of shortest vectors."""
+    basis = reduced_basis(direct)
+    return basis @ basis.T
+
+
+def reduced_basis(direct):
+    """Return shortest reciprocal vectors as rows, right-handed."""
     basis = np.linalg.inv(direct).T
     while True:
         for i in range(3):
@@ -55,7 +61,7 @@ def reduced_metric(direct):
                 basis[i] = shortest
                 break
         else:
-            return basis @ basis.T
+            return basis * np.sign(np.linalg.det(basis))
 
 
 def random_unimodular(rng):

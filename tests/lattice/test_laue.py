@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Equivalent reflections, absences, and likelihoods of intensities."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from pyxem_symnet.lattice.laue import (
+    VARIANCES,
+    forbidden,
+    left_cosets,
+    log_likelihoods,
+    reflection_keys,
+    resolve_views,
+)
+from pyxem_symnet.lattice.observations import observe
+from pyxem_symnet.simulation import example_phases
+from pyxem_symnet.symmetry.absences import (
+    absent_reflections,
+    laue_rotations,
+    reflection_box,
+)
+from pyxem_symnet.symmetry.operations import standard_operations
+
+from .fits import WAVELENGTH, known_fit
+
+
+def proper_rotations(number):
+    rotations = laue_rotations(standard_operations(number)[0])
+    return rotations[np.linalg.det(rotations) > 0].astype(np.int64)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(4)
+
+
+@pytest.mark.parametrize(
+    "number", [1, 14, 43, 88, 92, 142, 161, 178, 205, 220, 228, 230]
+)
+def test_forbidden_reflections_are_the_absent_ones(number):
+    rotations, translations = standard_operations(number)
+    hkl = reflection_box()
+    expected = absent_reflections(rotations, translations, hkl)
+    assert (forbidden(rotations.astype(np.int64), translations, hkl) == expected).all()
+
+
+@pytest.mark.parametrize("number, multiplicity", [(2, 2), (10, 4), (83, 8), (225, 48)])
+def test_keys_are_shared_by_equivalents_only(number, multiplicity):
+    rotations = proper_rotations(number)
+    hkl = np.array([[1, 2, 4], [-40, 3, 7]])
+    star = np.concatenate([hkl @ rotations, -(hkl @ rotations)])
+    for i in range(2):
+        assert len(set(reflection_keys(star[:, i], rotations).tolist())) == 1
+    box = reflection_box(4)
+    keys = reflection_keys(box, rotations)
+    same = keys == reflection_keys(hkl[:1], rotations)[0]
+    assert same.sum() == multiplicity
+    assert {tuple(h) for h in box[same].tolist()} == {
+        tuple(h) for h in star[:, 0].tolist()
+    }
+
+
+def test_cosets_fill_the_group():
+    group, subgroup = proper_rotations(225), proper_rotations(200)
+    ways = left_cosets(group, subgroup)
+    assert len(ways) == 2
+    products = {(w @ s).tobytes() for w in ways for s in subgroup}
+    assert products == {w.tobytes() for w in group}
+    assert len(left_cosets(group, group)) == 1
+
+
+def test_likelihood_is_that_of_a_normal_distribution(rng):
+    """Observations of one reflection share its mean, which has variance 1."""
+    keys = np.array([0, 1, 0, 2, 0, 1, 2])
+    values = rng.normal(size=7)
+    found = log_likelihoods(keys, values, 5, VARIANCES)
+    for likelihood, variance in zip(found, VARIANCES, strict=True):
+        covariance = variance * np.eye(7) + (keys[:, None] == keys)
+        expected = multivariate_normal(cov=covariance).logpdf(values)
+        assert likelihood == pytest.approx(expected + 3.5 * np.log(2 * np.pi))
+
+
+def test_views_are_brought_to_agree(rng):
+    """Views of 4/m intensities, each indexed in one of two ways of 4/mmm."""
+    group, subgroup = proper_rotations(123), proper_rotations(83)
+    ways = left_cosets(group, subgroup)
+    box = reflection_box(3)
+    intensity = dict(enumerate(rng.normal(size=len(box))))
+    _, place = np.unique(reflection_keys(box, subgroup), return_inverse=True)
+    true = rng.integers(2, size=12)
+    keys, values = [], []
+    for way in true:
+        shown = rng.choice(len(box), 20, replace=False)
+        # ways are their own inverses up to the subgroup, of index 2
+        hkl = box[shown] @ ways[way]
+        keys.append([reflection_keys(hkl @ other, subgroup) for other in ways])
+        noise = 0.2 * rng.normal(size=20)
+        values.append([intensity[place[i]] for i in shown] + noise)
+    keys = np.concatenate(keys, axis=1)
+    known, dense = np.unique(keys, return_inverse=True)
+    start = np.arange(13) * 20
+    chosen = resolve_views(
+        dense.reshape(keys.shape), np.concatenate(values), start, len(known)
+    )
+    # all of them may be indexed the other way round
+    assert len(set((chosen == true).tolist())) == 1
+
+
+class TestObservations:
+    fit = known_fit(example_phases()["calcite"], 8)
+
+    def test_spots_and_what_is_not_seen(self):
+        observed = observe(self.fit, WAVELENGTH)
+        assert observed.seen.sum() == self.fit.n_matched == len(observed.values)
+        assert observed.n_views == 8
+        assert (np.diff(observed.view) >= 0).all()
+        for number, view in enumerate(self.fit.views):
+            own = observed.view == number
+            spots = {tuple(h) for h in view.hkl[view.matched].tolist()}
+            seen = {tuple(h) for h in observed.hkl[own & observed.seen].tolist()}
+            missed = observed.hkl[own & ~observed.seen]
+            assert seen == spots
+            assert not spots & {tuple(h) for h in missed.tolist()}
+            vectors = missed @ self.fit.reciprocal_basis @ view.rotation.T
+            radius = np.linalg.norm(vectors - [0, 0, 1 / WAVELENGTH], axis=1)
+            assert abs(radius - 1 / WAVELENGTH).max(initial=0) < 0.0101
+
+    def test_values_are_scaled(self):
+        observed = observe(self.fit, WAVELENGTH)
+        assert abs(observed.values).max() <= 3
+        assert observed.values.std() == pytest.approx(1, abs=0.05)
+        views = observed.view[observed.seen]
+        for view in range(8):
+            assert observed.values[views == view].mean() == pytest.approx(0, abs=0.1)
+        # lorentzian, a power of one
+        assert observed.slope == pytest.approx(1, abs=0.25)
+
+    def test_coarse_fits_miss_more(self):
+        coarse = dataclasses.replace(self.fit, coarse=True)
+        n_coarse = len(observe(coarse, WAVELENGTH).hkl)
+        assert n_coarse > len(observe(self.fit, WAVELENGTH).hkl)
