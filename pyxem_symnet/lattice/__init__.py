@@ -6,6 +6,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "evidence": ["COLUMNS", "Evidence", "space_group_evidence"],
+        "find": ["find_lattice"],
+        "fit": ["IndexedView", "LatticeFit"],
+        "search": ["Search"],
         "settings": ["ConventionalSetting", "conventional_settings"],
         "symmetry": ["LatticeGroup", "lattice_groups"],
     },

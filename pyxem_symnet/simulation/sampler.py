@@ -16,9 +16,7 @@ import torch
 from torch import Tensor
 
 from pyxem_symnet.descriptors.spots import Spots
-
-#: Beam energies in kV that patterns are simulated for
-BEAM_ENERGIES = (10.0, 3000.0)
+from pyxem_symnet.lattice.electrons import electron_wavelength
 
 #: Products of reflections and patterns made at a time: on a CPU, they should stay
 #: in the cache
@@ -56,29 +54,6 @@ class Reflections(NamedTuple):
             Their :math:`|F|^2` of shape (N,).
         """
         return cls(torch.cat([g, -g]), torch.cat([intensity, intensity]))
-
-
-def electron_wavelength(beam_energy: float) -> float:
-    """Return the relativistic electron wavelength in Å.
-
-    Parameters
-    ----------
-    beam_energy
-        Beam energy in kV.
-
-    Raises
-    ------
-    ValueError
-        If the energy is outside :data:`BEAM_ENERGIES`.
-    """
-    if not BEAM_ENERGIES[0] <= beam_energy <= BEAM_ENERGIES[1]:
-        raise ValueError(
-            f"beam_energy must lie between {BEAM_ENERGIES[0]:g} and "
-            f"{BEAM_ENERGIES[1]:g} kV, not {beam_energy:g}. Is it in kV?"
-        )
-    # h c / sqrt(E (E + 2 m c²)) with E and m c² in eV, h c in eV Å
-    energy = beam_energy * 1e3
-    return 12398.419843320026 / math.sqrt(energy * (energy + 2 * 510998.95069))
 
 
 def linear(excitation_error: Tensor, width: float) -> Tensor:

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The search for a crystal's lattice in the spots of several views.
+
+No candidate cell is needed. Views in unknown orientations have lengths and products
+of reciprocal vectors in common: metrics put together from these
+(:mod:`~pyxem_symnet.lattice.candidates`) are sieved by how well they explain the
+lengths, then the pairs of spots, then some of the views and last all of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyxem_symnet.lattice.candidates import (
+    candidate_metrics,
+    distinct,
+    find_lines,
+    find_zones,
+    pairs_of_spots,
+    shortest_spots,
+)
+from pyxem_symnet.lattice.electrons import electron_wavelength, on_ewald_sphere
+from pyxem_symnet.lattice.fit import LatticeFit
+from pyxem_symnet.lattice.indexing import (
+    FEWEST_SPOTS,
+    SpotList,
+    best_related,
+    index_views,
+    refine_metric,
+)
+from pyxem_symnet.lattice.metric import is_plausible, reduce_metric
+from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
+from pyxem_symnet.lattice.search import COARSE, PRECISE, Search
+from pyxem_symnet.lattice.symmetry import lattice_groups
+
+# The coarse search is left out where the precise one explains this share of spots
+_EXPLAINED = 0.8
+# Views that a lattice is looked at with first: those of most spots
+_FIRST_VIEWS = 6
+_FIRST_ORIENTATIONS = 150
+# Lattices refined on all views, and with few views, which say less
+_N_REFINED = 3
+_N_REFINED_FEW = 8
+_N_REFINEMENTS = 2
+# A lattice that explains this share of the spots of many views is the right one
+_RIGHT = 0.9
+_PAIR_REFINEMENTS = 2
+# Least length of a reciprocal vector, in tolerances and in shortest lines
+_TOLERANCES = 2.5
+_OF_SHORTEST_LINE = 0.4
+# Parameters of a cell of each lattice system, and the log likelihood each costs
+_N_PARAMETERS = {"a": 6, "m": 4, "o": 3, "t": 2, "r": 2, "h": 2, "c": 1}
+_PER_PARAMETER = 5.0
+
+
+def find_lattice(
+    views: Sequence[np.ndarray], beam_energy: float = 200.0
+) -> LatticeFit | None:
+    """Find the lattice that explains the spots of several views of a crystal.
+
+    The orientations need not be known and the views need not be of zone
+    axes. What is found may be a multiple or a fraction of the true
+    lattice where few views show the difference.
+
+    Parameters
+    ----------
+    views
+        Spots of each view, arrays of shape (spots, 3): x and y in 1/Å
+        from the direct beam, and the intensity. Views of fewer than three
+        spots are left out.
+    beam_energy
+        Beam energy in kV.
+
+    Returns
+    -------
+    LatticeFit or None
+        None if no lattice is found. Its views are those with a matched
+        spot, of which the spots nearest to the direct beam are indexed.
+
+    Raises
+    ------
+    ValueError
+        If a view is of another shape, holds what is not finite, or lies
+        farther out than the Ewald sphere reaches, or for a beam energy
+        that is none.
+
+    Notes
+    -----
+    First it is assumed that positions are precise and few spots are false
+    (:data:`~pyxem_symnet.lattice.search.PRECISE`), and where this leaves
+    more than a fifth of the spots unexplained, that they are not
+    (:data:`~pyxem_symnet.lattice.search.COARSE`).
+    """
+    wavelength = electron_wavelength(beam_energy)
+    spots = [_spot_list(view, wavelength) for view in views]
+    spots = [view for view in spots if len(view.vectors) >= FEWEST_SPOTS]
+    if not spots:
+        return None
+    fit = _search(spots, PRECISE)
+    if fit is not None and fit.n_matched > _EXPLAINED * fit.n_spots:
+        return fit
+    coarse = _search(spots, COARSE)
+    return fit if coarse is None else dataclasses.replace(coarse, coarse=True)
+
+
+def _spot_list(view: np.ndarray, wavelength: float) -> SpotList:
+    view = np.asarray(view, dtype=float)
+    if view.ndim != 2 or view.shape[1] != 3:
+        raise ValueError(
+            "Each view must be an array of shape (spots, 3): x and y in 1/Å and the "
+            f"intensity; got one of shape {view.shape}."
+        )
+    if not np.isfinite(view).all():
+        raise ValueError(
+            "Positions and intensities of spots must be finite. Remove the spots with "
+            "NaN or infinite values."
+        )
+    view = view[np.argsort((view[:, :2] ** 2).sum(1), kind="stable")]
+    return SpotList(on_ewald_sphere(view[:, :2], wavelength), view[:, 2].copy())
+
+
+def _search(views: list[SpotList], search: Search) -> LatticeFit | None:
+    """Return the best lattice with one set of tolerances, None if there is none."""
+    seeds = [shortest_spots(view.vectors, search) for view in views]
+    pairs = np.concatenate([pairs_of_spots(vectors) for vectors in seeds])
+    lengths = np.concatenate([np.linalg.norm(vectors, axis=1) for vectors in seeds])
+    lines, weights, seed_lines = find_lines(lengths, search)
+    zones = find_zones(pairs, seed_lines[0], search)
+    if not len(zones):
+        return None
+    shortest = max(_TOLERANCES * search.tolerance, _OF_SHORTEST_LINE * seed_lines[0])
+    metrics = candidate_metrics(zones, seed_lines, search)
+    metrics = _best_by_lines(metrics, lines, weights, search, shortest)
+    metrics = _best_by_pairs(metrics, pairs, search, shortest)
+    fits = _best_by_views(metrics, views, search)
+    if not fits or fits[0].n_matched < search.fewest_matched * fits[0].n_spots:
+        return None
+    many = len(views) > _FIRST_VIEWS
+    refined = []
+    for fit in fits[: _N_REFINED if many else _N_REFINED_FEW]:
+        metric = fit.metric
+        for _ in range(_N_REFINEMENTS):
+            metric = refine_metric(index_views(metric, views, search))
+        fit = index_views(metric, views, search)
+        refined.append(best_related(fit, views, search, shortest))
+        if many and refined[-1].n_matched > _RIGHT * refined[-1].n_spots:
+            break
+    best = max(
+        refined,
+        key=lambda fit: (
+            fit.log_likelihood - _cost(fit.metric, search.symmetry_tolerance)
+        ),
+    )
+    return best if best.n_matched else None
+
+
+def _best_by_lines(
+    metrics: np.ndarray,
+    lines: np.ndarray,
+    weights: np.ndarray,
+    search: Search,
+    shortest: float,
+) -> np.ndarray:
+    """Return the distinct metrics, reduced, that explain the lines best."""
+    scores, metrics = score_lines(
+        metrics,
+        lines,
+        weights,
+        search.tolerance,
+        lines[-1] + search.tolerance,
+        search.largest_volume,
+        shortest,
+        search.outliers,
+    )
+    order = np.argsort(-scores, kind="stable")
+    metrics = metrics[order[scores[order] > IMPOSSIBLE]]
+    return metrics[distinct(metrics, search.tolerance, 10, search.n_paired)]
+
+
+def _best_by_pairs(
+    metrics: np.ndarray, pairs: np.ndarray, search: Search, shortest: float
+) -> list[np.ndarray]:
+    """Return the distinct metrics, refined and reduced, that explain pairs best."""
+    pairs = np.column_stack([np.sqrt(pairs[:, :2]), pairs[:, 2]])
+    order = np.argsort(pairs[:, 0] + pairs[:, 1], kind="stable")
+    pairs = pairs[order[: search.n_pairs]]
+    radius = pairs[:, :2].max() + 2 * search.tolerance
+    flatness = search.excitation_error**2 * 0.5
+    refined = [
+        refine_by_pairs(
+            metric,
+            pairs,
+            search.tolerance,
+            flatness,
+            radius,
+            search.outliers,
+            _PAIR_REFINEMENTS,
+        )
+        for metric in metrics
+    ]
+    refined.sort(key=lambda result: -result[1])
+    best = [reduce_metric(metric) for metric, _ in refined]
+    best = [metric for metric in best if is_plausible(metric, shortest)]
+    chosen = distinct(best, search.tolerance / 2, 20, search.n_oriented)
+    return [best[i] for i in chosen]
+
+
+def _best_by_views(
+    metrics: list[np.ndarray], views: list[SpotList], search: Search
+) -> list[LatticeFit]:
+    """Return the metrics with a few views indexed, the best first."""
+    first = sorted(views, key=lambda view: -min(len(view.vectors), search.n_spots))
+    fits = [
+        index_views(metric, first[:_FIRST_VIEWS], search, _FIRST_ORIENTATIONS)
+        for metric in metrics
+    ]
+    return sorted(fits, key=lambda fit: -fit.log_likelihood)
+
+
+def _cost(metric: np.ndarray, tolerance: float) -> float:
+    """Return what the free parameters of a lattice cost."""
+    groups = lattice_groups(metric, tolerance)
+    return _PER_PARAMETER * min(_N_PARAMETERS[group.system] for group in groups)

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All views indexed with one lattice, and the lattice refined on all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pyxem_symnet.lattice.fit import IndexedView, LatticeFit
+from pyxem_symnet.lattice.matching import count_matches
+from pyxem_symnet.lattice.metric import (
+    determinant,
+    is_plausible,
+    list_reflections,
+    reduce_metric,
+)
+from pyxem_symnet.lattice.orient import N_PAIR_SPOTS, orient_view
+from pyxem_symnet.lattice.scores import SMALLEST_VOLUME
+from pyxem_symnet.lattice.search import Search
+from pyxem_symnet.lattice.sublattices import coarser_bases, finer_bases
+
+#: A view of fewer spots says nothing about a lattice
+FEWEST_SPOTS = 3
+
+# With more reflections than this within reach of the shortest spots, a lattice
+# explains anything
+_MOST_REFLECTIONS = 20000
+_MOST_CHANCE = 0.9
+# Two of the spots are needed to orient a view
+_SPOTS_TO_ORIENT = 2
+# Log likelihood of a view that no orientation explains, at least, and of one of
+# which none could be tried
+_LEAST_VIEW = -3.0
+_UNORIENTED = -10.0
+# Excitation errors of matched reflections reach as many tolerances
+_LOOSER = 1.2
+_TYPICAL_DISTANCE = 0.5
+_LARGEST_STRAIN = 0.1
+# A lattice with more or fewer points must be so much better
+_LEAST_GAIN = 3.0
+_MOST_CHANGES = 4
+_BASES = np.concatenate(
+    [finer_bases(p) for p in (2, 3)] + [coarser_bases(p) for p in (2, 3, 5)]
+)
+
+
+class SpotList(NamedTuple):
+    """Spots of one view, nearest to the direct beam first.
+
+    Parameters
+    ----------
+    vectors
+        On the Ewald sphere in 1/Å, of shape (spots, 3).
+    intensities
+        Of shape (spots,).
+    """
+
+    vectors: np.ndarray
+    intensities: np.ndarray
+
+
+def index_views(
+    metric: np.ndarray,
+    views: Sequence[SpotList],
+    search: Search,
+    n_orientations: int | None = None,
+) -> LatticeFit:
+    """Orient a lattice in each view.
+
+    Parameters
+    ----------
+    metric
+        Metric tensor of the reduced reciprocal basis in 1/Å².
+    views
+        Spots of each view.
+    search
+        Settings.
+    n_orientations
+        Number of orientations of a view that are tried, if other than
+        that of the settings.
+    """
+    views = [
+        SpotList(view.vectors[: search.n_spots], view.intensities[: search.n_spots])
+        for view in views
+    ]
+    basis = np.linalg.cholesky(metric)
+    volume = 1 / math.sqrt(determinant(metric))
+    # Pairs are made of the first spots, the others are indexed by an orientation
+    radii = [
+        np.linalg.norm(view.vectors[:N_PAIR_SPOTS][-1]) + 2 * search.tolerance
+        for view in views
+    ]
+    hkl, lengths = list_reflections(metric, max(radii), _MOST_REFLECTIONS)
+    reflections = hkl @ basis
+    indexed = []
+    n_spots = 0
+    total = 0.0
+    for view, radius in zip(views, radii, strict=True):
+        within = np.searchsorted(lengths, radius, side="right")
+        if within < FEWEST_SPOTS:
+            total += _UNORIENTED
+            continue
+        n, rotation, indices, matched = orient_view(
+            basis,
+            reflections[:within],
+            lengths[:within],
+            view.vectors,
+            _reach(view.vectors, search),
+            search.tolerance,
+            search.excitation_error,
+            n_orientations or search.n_orientations,
+        )
+        distance = np.linalg.norm(view.vectors, axis=1).mean()
+        total += max(
+            _log_likelihood(volume, max(n, 0), len(view.vectors), 1, distance, search),
+            _LEAST_VIEW,
+        )
+        n_spots += len(view.vectors)
+        if n > 0:
+            indexed.append(
+                IndexedView(*view, rotation, indices.astype(np.int64), matched)
+            )
+    return LatticeFit(metric, tuple(indexed), n_spots, total, coarse=False)
+
+
+def _reach(vectors: np.ndarray, search: Search) -> np.ndarray:
+    """Return how far a reflection may be from each spot, in 1/Å."""
+    return search.tolerance + search.scale_error * np.hypot(
+        vectors[:, 0], vectors[:, 1]
+    )
+
+
+def _log_likelihood(
+    volume: float,
+    n_matched: int,
+    n_spots: int,
+    n_views: int,
+    distance: float,
+    search: Search,
+) -> float:
+    """Return that of a lattice against spots that lie by chance."""
+    reach = search.tolerance + search.scale_error * distance
+    # Reflections in the cylinder about a spot
+    height = 2 * search.excitation_error * _LOOSER
+    chance = min(_MOST_CHANCE, volume * math.pi * reach**2 * height)
+    explained = (1 - search.outliers + search.outliers * chance) / chance
+    return (
+        n_matched * math.log(explained)
+        + (n_spots - n_matched) * math.log(search.outliers)
+        + _SPOTS_TO_ORIENT * n_views * math.log(chance)
+    )
+
+
+def refine_metric(fit: LatticeFit) -> np.ndarray:
+    """Return the reduced metric that fits all indexed spots best.
+
+    Least squares on the strain of the lattice and a small rotation of
+    each view. Only distances in the detector's plane count.
+    """
+    metric = fit.metric
+    views = _well_indexed(fit)
+    if not views:
+        return metric
+    basis = np.linalg.cholesky(metric)
+    n = 6 + 3 * len(views)
+    normal = np.zeros((n, n))
+    right = np.zeros(n)
+    strains = np.zeros((6, 3, 3))
+    for strain, (i, j) in zip(
+        strains, ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)), strict=True
+    ):
+        strain[i, j] = strain[j, i] = 1
+    for index, view in enumerate(views):
+        crystal = view.hkl[view.matched] @ basis
+        turned = crystal @ view.rotation.T
+        error = (view.vectors[view.matched] - turned)[:, :2]
+        slopes = np.zeros((len(turned), 2, 9))
+        slopes[:, :, :6] = (crystal @ strains @ view.rotation.T).transpose(1, 2, 0)[
+            :, :2
+        ]
+        # A small rotation w moves p by w x p
+        x, y, z = turned.T
+        slopes[:, 0, 7] = z
+        slopes[:, 0, 8] = -y
+        slopes[:, 1, 6] = -z
+        slopes[:, 1, 8] = x
+        slopes = slopes.reshape(-1, 9)
+        own = np.r_[0:6, 6 + 3 * index : 9 + 3 * index]
+        normal[np.ix_(own, own)] += slopes.T @ slopes
+        right[own] += slopes.T @ error.ravel()
+    # A lattice vector that no view shows stays as it is
+    normal[np.diag_indices(n)] += 1.01e-7
+    solution = np.linalg.solve(normal, right)
+    strain = np.tensordot(solution[:6], strains, 1)
+    if abs(strain).max() <= _LARGEST_STRAIN:
+        basis = basis @ (np.eye(3) + strain)
+    return reduce_metric(basis @ basis.T)
+
+
+def _well_indexed(fit: LatticeFit) -> list[IndexedView]:
+    return [view for view in fit.views if view.matched.sum() >= FEWEST_SPOTS]
+
+
+def best_related(
+    fit: LatticeFit, views: Sequence[SpotList], search: Search, shortest: float
+) -> LatticeFit:
+    """Return the fit of a finer or coarser lattice as long as one is better.
+
+    Parameters
+    ----------
+    fit
+        The views indexed with a lattice.
+    views
+        Spots of each view.
+    search
+        Settings.
+    shortest
+        Length of the shortest reciprocal vector that is plausible, in 1/Å.
+    """
+    for _ in range(_MOST_CHANGES):
+        basis = _better_basis(fit, search, shortest)
+        if basis is None:
+            break
+        metric = reduce_metric(basis @ basis.T)
+        metric = refine_metric(index_views(metric, views, search))
+        fit = index_views(metric, views, search)
+    return fit
+
+
+def _better_basis(
+    fit: LatticeFit, search: Search, shortest: float
+) -> np.ndarray | None:
+    """Return the basis of a related lattice that explains the views better.
+
+    They keep the orientations found with the given one.
+    """
+    views = _well_indexed(fit)
+    if not views:
+        return None
+    vectors = np.concatenate([view.vectors for view in views])
+    starts = np.cumsum([0] + [len(view.vectors) for view in views])
+    rotations = np.array([view.rotation for view in views])
+    reach = _reach(vectors, search)
+
+    def score(basis: np.ndarray, volume: float) -> float:
+        n = count_matches(
+            basis, vectors, starts, rotations, reach, search.excitation_error
+        )
+        return _log_likelihood(
+            volume, n, len(vectors), len(views), _TYPICAL_DISTANCE, search
+        )
+
+    basis = np.linalg.cholesky(fit.metric)
+    best_score = score(basis, fit.volume)
+    best = None
+    for change in _BASES:
+        volume = fit.volume / abs(np.linalg.det(change))
+        if not SMALLEST_VOLUME <= volume <= 1.5 * search.largest_volume:
+            continue
+        changed = change @ basis
+        if not is_plausible(reduce_metric(changed @ changed.T), shortest):
+            continue
+        gained = score(changed, volume)
+        if gained > best_score + _LEAST_GAIN:
+            best_score = gained
+            best = changed
+    return best
