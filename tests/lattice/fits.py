@@ -4,11 +4,12 @@
 import numpy as np
 import torch
 
+from pyxem_symnet.lattice.electrons import electron_wavelength, on_ewald_sphere
 from pyxem_symnet.lattice.fit import IndexedView, LatticeFit
 from pyxem_symnet.simulation.protocols import PROTOCOLS
 from pyxem_symnet.simulation.reflections import compute_reflections
 from pyxem_symnet.simulation.rotations import random_rotations
-from pyxem_symnet.simulation.sampler import Reflections, electron_wavelength
+from pyxem_symnet.simulation.sampler import Reflections
 from pyxem_symnet.symmetry import space_group
 
 from .cells import PRIMITIVE, reduced_basis
@@ -32,8 +33,7 @@ def views_of(crystal, rotations, seed, protocol="clean-2"):
         xy = xy[intensities > 0].double().numpy()
         intensities = intensities[intensities > 0].double().numpy()
         near = np.argsort(np.linalg.norm(xy, axis=1))[:40]
-        z = 1 / WAVELENGTH - np.sqrt(WAVELENGTH**-2 - (xy[near] ** 2).sum(1))
-        views.append((np.column_stack([xy[near], z]), intensities[near]))
+        views.append((on_ewald_sphere(xy[near], WAVELENGTH), intensities[near]))
     return views
 
 
