@@ -31,6 +31,13 @@ class Search:
         Deviation in degrees within which a lattice has a symmetry. Of
         lattices that explain the spots alike, one of higher symmetry is
         preferred.
+    n_paired
+        Number of metrics, by their lines, that pairs of spots are looked
+        at with.
+    n_oriented
+        Number of metrics, by their pairs, that views are oriented with.
+    n_orientations
+        Number of orientations of a view that are tried.
     largest_volume
         Largest volume of a primitive cell in Å³.
     n_seed_spots
@@ -42,18 +49,11 @@ class Search:
         With no more zones than this, more rows of each are tried.
     n_metrics
         Once more metrics than this are put together, no others are.
-    n_paired
-        Number of metrics, by their lines, that pairs of spots are looked
-        at with.
-    n_oriented
-        Number of metrics, by their pairs, that views are oriented with.
     n_pairs
         Number of pairs, the shortest ones.
     n_spots
         Number of spots of a view, nearest to the direct beam, that a
         lattice should explain.
-    n_orientations
-        Number of orientations of a view that are tried.
     """
 
     tolerance: float
