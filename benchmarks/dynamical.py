@@ -101,8 +101,7 @@ def classify(model, views: Sequence[Spots]) -> np.ndarray:
     parts = []
     for start in range(0, len(views), _BATCH):
         features = accumulate_views(model.accumulate, views[start : start + _BATCH])
-        temperature = model.calibration(features["n_views"].flatten())[:, None]
-        parts.append((model(features) / temperature).softmax(-1).double().numpy())
+        parts.append(model.probabilities(features).double().numpy())
     return np.concatenate(parts)
 
 

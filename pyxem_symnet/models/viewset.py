@@ -14,6 +14,12 @@ from pyxem_symnet.descriptors.kept_views import KeptViews
 from pyxem_symnet.descriptors.pairs import PairMap
 from pyxem_symnet.descriptors.radial import RadialProfile
 from pyxem_symnet.descriptors.spots import Spots
+from pyxem_symnet.models.evidence import (
+    N_SUMMARY,
+    TABLE_SHAPE,
+    EvidenceHead,
+    read_lattice,
+)
 from pyxem_symnet.models.readout import (
     IMAGE_NETWORK,
     Readout,
@@ -22,6 +28,9 @@ from pyxem_symnet.models.readout import (
     merge_settings,
 )
 from pyxem_symnet.models.sums import KEPT
+
+#: Feature that says of which crystals a lattice was found
+LATTICE_READ = "lattice_read"
 
 # Sized for training on a few CPU cores
 NETWORK = {
@@ -124,6 +133,7 @@ class ViewSetMSDN(SpotNetwork):
         self.pairs = None if pairs is None else PairMap(**pairs)
         self.image = None if image is None else HalfPattern(**image)
         self.lattice = None if lattice is None else KeptViews(**lattice)
+        self.evidence = None if lattice is None else EvidenceHead(self.classes)
         self.training_images = network["training_images"]
         inputs = {"radial": (1, 2), "pairs": (2, None), "image": (2, 1)}
         self.streams = nn.ModuleDict()
@@ -293,6 +303,69 @@ class ViewSetMSDN(SpotNetwork):
             (features["n_spots"] / n_views / 16).log1p(),
         ]
         return self.join(torch.cat(answers, -1))
+
+    @torch.no_grad()
+    def probabilities(self, features: dict[str, Tensor]) -> Tensor:
+        """Return calibrated probabilities of shape (crystals, classes).
+
+        Where views were kept and a lattice explains them, what it says
+        is weighed against what the network says.
+
+        Parameters
+        ----------
+        features
+            What :meth:`accumulate` returned, summed over the views of
+            each crystal.
+        """
+        features = self.read_lattices(features)
+        answer = super().probabilities(features)
+        if LATTICE_READ not in features:
+            return answer
+        read = features[LATTICE_READ].flatten() > 0
+        if read.any():
+            logs = answer[read].clamp_min(torch.finfo(torch.float32).tiny).log()
+            evidence = (features[name][read] for name in ("lattice_table", "lattice"))
+            answer[read] = self.evidence(logs, *evidence).softmax(-1)
+        return answer
+
+    def read_lattices(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Replace the views that were kept by what their lattices say.
+
+        This takes most of the time of an answer for many views.
+        :meth:`probabilities` does it where it was not done before, on
+        the CPU, by one process.
+
+        Parameters
+        ----------
+        features
+            As for :meth:`probabilities`.
+
+        Returns
+        -------
+        features
+            "kept" is gone, and there are "lattice_read" of shape
+            (crystals, 1), one where there is a lattice; "lattice_table"
+            of shape (crystals, 230, columns) and "lattice" of shape
+            (crystals, values), as
+            :func:`~pyxem_symnet.models.evidence.read_lattice` returns
+            them, zero where there is none. Without "kept", the same
+            features.
+        """
+        if KEPT not in features:
+            return features
+        rest = {name: value for name, value in features.items() if name != KEPT}
+        kept = features[KEPT].cpu()
+        like = features["n_views"]
+        read = like.new_zeros(len(kept), 1)
+        table = like.new_zeros(len(kept), *TABLE_SHAPE)
+        summary = like.new_zeros(len(kept), N_SUMMARY)
+        for index, crystal in enumerate(kept):
+            evidence = read_lattice(self.lattice.views(crystal))
+            if evidence is not None:
+                read[index] = 1
+                table[index] = torch.from_numpy(evidence[0])
+                summary[index] = torch.from_numpy(evidence[1])
+        return rest | {LATTICE_READ: read, "lattice_table": table, "lattice": summary}
 
     def _look_at_drawn(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         n_drawn = features["n_drawn"].flatten()

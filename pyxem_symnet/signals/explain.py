@@ -20,6 +20,8 @@ from pyxem_symnet.signals.explain_views import View, read_views
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from pyxem_symnet.lattice import LatticeFit
+
 # Answers for the same patterns differ by less, on whatever device
 _SAME = 0.02
 _NODE = "Symmetry"
@@ -54,12 +56,16 @@ class Explanation:
     profile
         Distances of the spots from the beam.
     influences
-        What the answer is without a part of the evidence.
+        What the answer is without a part of the evidence. The lattice
+        stays that of all patterns.
     level, threshold
         Level of symmetry, and smallest confidence, at which the answer
         is taken for one.
     record
         What was done, from ``metadata.Symmetry`` of the result.
+    lattice
+        The lattice that explains several patterns, if the model looks
+        for one and it was found.
     """
 
     index: tuple[int, ...] | None
@@ -75,6 +81,7 @@ class Explanation:
     level: str
     threshold: float
     record: dict
+    lattice: LatticeFit | None = None
 
     @property
     def shown(self) -> View:
@@ -253,6 +260,7 @@ def explain(
             level=level,
             threshold=threshold,
             record=record,
+            lattice=trial.lattice,
         )
 
 

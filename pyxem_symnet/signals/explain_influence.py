@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,8 +16,12 @@ from pyxem_symnet.descriptors.radial import RadialProfile
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.inference.blocks import class_probabilities
 from pyxem_symnet.inference.plan import Plan
-from pyxem_symnet.models.sums import pool, pool_without_each
+from pyxem_symnet.models.sums import KEPT, pool, pool_without_each
+from pyxem_symnet.models.viewset import LATTICE_READ
 from pyxem_symnet.signals import levels
+
+if TYPE_CHECKING:
+    from pyxem_symnet.lattice import LatticeFit
 
 #: Scales that are tried: calibrations are seldom better than this
 SCALES = (0.98, 1.02)
@@ -42,7 +47,8 @@ class Influence:
     Parameters
     ----------
     kind
-        "stream": one of the network's inputs is blank; "ring": the
+        "stream": one of the network's inputs is blank, or the lattice is
+        not used; "ring": the
         spots at one distance from the beam are left out; "view": a
         pattern is left out; "scale": all distances are longer or
         shorter.
@@ -94,7 +100,11 @@ class Trial:
         self._spots = list(spots)
         self._plan = plan
         self._each = self._accumulate(model, self._spots)
-        self._sum = pool(self._each)
+        total = pool(self._each)
+        self._kept = total.get(KEPT)
+        # The lattice of all patterns: looked for once, it takes longest
+        read = getattr(model, "read_lattices", lambda features: features)
+        self._sum = read(total)
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -105,6 +115,16 @@ class Trial:
     def n_distinct(self) -> float:
         """Number of different orientations the patterns amount to."""
         return float(self._model.distinct_views(self._sum)[0, 0])
+
+    @property
+    def lattice(self) -> LatticeFit | None:
+        """The lattice that explains the patterns, if one was found."""
+        if self._kept is None:
+            return None
+        from pyxem_symnet.lattice import find_lattice
+
+        views = self._model.lattice.views(self._kept[0])
+        return find_lattice(views) if len(views) > 1 else None
 
     def profile(self) -> Profile:
         """Return the radial profile of all patterns."""
@@ -118,7 +138,8 @@ class Trial:
     def influences(self, profile: Profile, names: Sequence[str]) -> Iterator[Influence]:
         """Return the answers that less, or other, evidence gives.
 
-        Without any spots there are none.
+        Without any spots there are none. The lattice stays that of all
+        patterns.
 
         Parameters
         ----------
@@ -134,7 +155,12 @@ class Trial:
             # An image's features are made before they are summed
             total = pool(self._accumulate(blank, self._spots))
             text = f"no {_STREAMS.get(name, name)}"
-            yield Influence("stream", text, self._answer(blank, total))
+            answer = self._answer(blank, self._with_lattice(total))
+            yield Influence("stream", text, answer)
+        if self._sum.get(LATTICE_READ, torch.zeros(1)).any():
+            without = {k: v for k, v in self._sum.items() if k != LATTICE_READ}
+            answer = self._answer(self._model, without)
+            yield Influence("stream", "no lattice", answer)
         for scale in SCALES:
             longer = self._changed(
                 lambda s, f=scale: s._replace(positions=s.positions * f)
@@ -155,11 +181,17 @@ class Trial:
             if n_views == 0:
                 continue
             text = f"without pattern {name}"
-            yield Influence("view", text, self._answer(self._model, rest))
+            answer = self._answer(self._model, self._with_lattice(rest))
+            yield Influence("view", text, answer)
+
+    def _with_lattice(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return other features with what the lattice of all patterns says."""
+        rest = {name: value for name, value in features.items() if name != KEPT}
+        return rest | {k: v for k, v in self._sum.items() if k.startswith("lattice")}
 
     def _changed(self, change: Callable[[Spots], Spots]) -> np.ndarray:
         each = self._accumulate(self._model, [change(view) for view in self._spots])
-        return self._answer(self._model, pool(each))
+        return self._answer(self._model, self._with_lattice(pool(each)))
 
     @torch.no_grad()
     def _accumulate(self, model, spots: Sequence[Spots]) -> dict[str, Tensor]:

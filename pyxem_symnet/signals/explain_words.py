@@ -12,6 +12,7 @@ from pyxem_symnet.signals.explain_influence import shares
 from pyxem_symnet.symmetry import level_of, members, space_group
 
 if TYPE_CHECKING:
+    from pyxem_symnet.lattice import LatticeFit
     from pyxem_symnet.signals.explain import Explanation
 
 # Space groups of a set that are named
@@ -41,6 +42,8 @@ def findings(explanation: Explanation) -> list[str]:
             "direct beam and at the mask."
         ]
     lines = [_decision(explanation), _views(explanation)]
+    if explanation.lattice is not None:
+        lines.append(_lattice(explanation.lattice))
     if explanation.not_crystalline < 0.5:
         lines += _symbol(explanation)
     lines += _stability(explanation)
@@ -141,6 +144,17 @@ def _views(explanation: Explanation) -> str:
     if len(n_spots) < explanation.n_patterns:
         text += f" {len(n_spots)} of them were looked at here."
     return text
+
+
+def _lattice(fit: LatticeFit) -> str:
+    a, b, c, *angles = fit.cell
+    alpha, beta, gamma = (f"{angle:.1f}" for angle in angles)
+    share = percent(fit.n_matched / max(1, fit.n_spots))
+    return (
+        f"A lattice explains {share} of {counted(fit.n_spots, 'spot')} in "
+        f"{counted(len(fit.views), 'pattern')}. Its reduced primitive cell: {a:.2f}, "
+        f"{b:.2f} and {c:.2f} Å, {alpha}, {beta} and {gamma} degrees."
+    )
 
 
 def _symbol(explanation: Explanation) -> list[str]:

@@ -199,15 +199,15 @@ class TrainingBatches(Dataset):
         if float(torch.rand(1, generator=generator)) < config.no_crystal:
             spots = amorphous_spots(n_views, _MAX_NOISE_SPOTS, generator=generator)
             return spots, self.no_crystal_target
-        protocol = PROTOCOLS[_choose(config.protocols, generator)]
+        protocol = PROTOCOLS[choose(config.protocols, generator)]
         rotations = draw_rotations(
-            _choose(config.orientations, generator),
+            choose(config.orientations, generator),
             self.crystals.conventional_lattice[crystal],
             n_views,
             generator,
         )
         if float(torch.rand(1, generator=generator)) < config.repeated_views:
-            rotations = _repeat_grains(rotations, generator)
+            rotations = repeat_grains(rotations, generator)
         spots = protocol.draw(self.crystals[crystal], rotations, generator)
         return spots, int(self.targets[crystal])
 
@@ -218,14 +218,31 @@ class TrainingBatches(Dataset):
         return min(most, int(fewest * ((most + 1) / fewest) ** uniform))
 
 
-def _choose(shares: dict[str, float], generator: torch.Generator) -> str:
+def choose(shares: dict[str, float], generator: torch.Generator) -> str:
+    """Return one of the names, by their shares.
+
+    Parameters
+    ----------
+    shares
+        Share of each name; they need not add up to one.
+    generator
+        Source of randomness.
+    """
     names = list(shares)
     weights = torch.tensor([float(shares[name]) for name in names])
     return names[int(torch.multinomial(weights, 1, generator=generator))]
 
 
-def _repeat_grains(rotations: Tensor, generator: torch.Generator) -> Tensor:
-    """Return as many views, but of few grains, in very unequal numbers."""
+def repeat_grains(rotations: Tensor, generator: torch.Generator) -> Tensor:
+    """Return as many views, but of few grains, in very unequal numbers.
+
+    Parameters
+    ----------
+    rotations
+        Orientations to choose from, of shape (views, 3, 3).
+    generator
+        Source of randomness.
+    """
     n_views = len(rotations)
     weights = torch.rand(n_views, generator=generator).pow(8) + 1e-6
     grains = torch.multinomial(weights, n_views, replacement=True, generator=generator)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -223,12 +223,73 @@ def compute_logits(
     n_views
         Number of views with any spot, of shape (crystals,).
     """
+    model.eval()
+    logits, n_views = [], []
+    drawn = (crystals, protocol, views, noise, seed, batch_size, n_workers, progress)
+    for features in _features(model, model.accumulate, *drawn):
+        logits.append(model(features).float().cpu())
+        n_views.append(features["n_views"].flatten().cpu())
+    return torch.cat(logits), torch.cat(n_views)
+
+
+@torch.no_grad()
+def compute_probabilities(
+    model: nn.Module,
+    crystals: PackedReflections,
+    protocol: str,
+    views: int,
+    noise: str,
+    *,
+    seed: int = 0,
+    batch_size: int = 64,
+    n_workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Return the model's answers, of shape (crystals, classes).
+
+    Unlike logits, they are calibrated, and lattices are taken into
+    account where the model looks for them.
+
+    Parameters
+    ----------
+    model, crystals, protocol, views, noise, seed, batch_size, n_workers, progress
+        As for :func:`compute_logits`.
+    """
+    model.eval()
+    # By the processes that draw views, if there are any
+    read = getattr(model, "read_lattices", lambda features: features)
+
+    def features_of(*views) -> dict[str, Tensor]:
+        return read(model.accumulate(*views))
+
+    drawn = (crystals, protocol, views, noise, seed, batch_size, n_workers, progress)
+    return torch.cat(
+        [
+            model.probabilities(features).cpu()
+            for features in _features(model, features_of, *drawn)
+        ]
+    )
+
+
+def _features(
+    model: nn.Module,
+    features_of: Callable[..., dict[str, Tensor]],
+    crystals: PackedReflections,
+    protocol: str,
+    views: int,
+    noise: str,
+    seed: int,
+    batch_size: int,
+    n_workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the features of batches of crystals on the model's device."""
     if protocol not in PROTOCOL_NAMES:
         raise ValueError(f"protocol must be one of {PROTOCOL_NAMES}, not {protocol!r}.")
     if noise not in PROTOCOLS:
         raise ValueError(f"noise must be one of {tuple(PROTOCOLS)}, not {noise!r}.")
     batches = _EvaluationBatches(
-        crystals, model.accumulate, protocol, views, noise, seed, batch_size
+        crystals, features_of, protocol, views, noise, seed, batch_size
     )
     loader = DataLoader(
         batches,
@@ -238,15 +299,10 @@ def compute_logits(
         multiprocessing_context="fork" if n_workers else None,
     )
     device = next(model.parameters()).device
-    model.eval()
-    logits, n_views = [], []
     for batch, features in enumerate(loader, start=1):
-        features = {name: value.to(device) for name, value in features.items()}
-        logits.append(model(features).float().cpu())
-        n_views.append(features["n_views"].flatten().cpu())
+        yield {name: value.to(device) for name, value in features.items()}
         if progress is not None:
             progress(min(batch * batch_size, len(crystals)), len(crystals))
-    return torch.cat(logits), torch.cat(n_views)
 
 
 def predict(
@@ -276,14 +332,14 @@ def predict(
     if len(inside) == 0:
         raise StructureError("The model has a class for none of the crystals.")
     crystals = crystals.take(inside)
-    logits, n_views = compute_logits(model, crystals, protocol, views, noise, **options)
-    temperature = model.calibration(n_views)[:, None]
-    probabilities = (logits / temperature).softmax(-1).double().numpy()
+    probabilities = compute_probabilities(
+        model, crystals, protocol, views, noise, **options
+    )
     predictions = Predictions(
         crystals.material_id,
         crystals.space_group,
         crystals.space_group_tight,
-        probabilities,
+        probabilities.double().numpy(),
         tuple(model.classes),
     )
     return predictions, n_outside

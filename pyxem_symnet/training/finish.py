@@ -22,6 +22,17 @@ from pyxem_symnet.training.evaluate import (
     report,
 )
 from pyxem_symnet.training.metrics import summarise
+from pyxem_symnet.training.weigh import find_evidence, fit_head, gather_samples
+
+#: Validation crystals, and samples of them, that teach how far to believe
+#: lattices, and their seed
+_LATTICE_CRYSTALS = 6000
+_LATTICE_SAMPLES = 3600
+_LATTICE_SEED = 5
+
+#: Crystals that a model which looks for lattices is measured on at most, of which
+#: each takes about a second
+_LATTICE_LIMIT = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,15 +206,19 @@ def finish(
             n_workers=n_workers,
             progress=lambda done, total: report_line(f"calibration {done} of {total}"),
         )
-    figures = measure(
-        model,
-        store,
-        measurements(CARD if axes is None else [("axes", axes)]),
-        name=Path(out).stem,
-        limit=limit,
-        n_workers=n_workers,
-        progress=progress,
-    )
+    if getattr(model, "lattice", None) is not None:
+        _learn_to_weigh(model, store, Path(trained).parent, n_workers, report_line)
+    figures = []
+    for orientation in CARD if axes is None else [("axes", axes)]:
+        figures += measure(
+            model,
+            store,
+            measurements([orientation]),
+            name=Path(out).stem,
+            limit=_affordable(model, orientation[1], limit),
+            n_workers=n_workers,
+            progress=progress,
+        )
     learnt = {"trained_range": _trained_range(model.record), "figures": figures}
     save_checkpoint(out, model, {**model.record, **record, **learnt})
     return figures
@@ -217,3 +232,39 @@ def _trained_range(record: dict) -> dict[str, list[float]]:
         low, high = zip(*(getattr(each, name) for each in protocols), strict=True)
         ranges[name] = [min(low), max(high)]
     return ranges
+
+
+def _affordable(model: nn.Module, views: int, limit: int | None) -> int | None:
+    """Return how many crystals to measure on."""
+    if views == 1 or getattr(model, "lattice", None) is None:
+        return limit
+    return _LATTICE_LIMIT if limit is None else min(limit, _LATTICE_LIMIT)
+
+
+def _learn_to_weigh(
+    model: nn.Module,
+    store: str | Path,
+    folder: Path,
+    n_workers: int,
+    report_line: Callable[[str], None],
+) -> None:
+    """Teach a model how far to believe lattices, on the validation split."""
+    try:
+        # Another choice than the crystals that calibrate, which are of seed 0
+        crystals = load_crystals(store, "validation", _LATTICE_CRYSTALS, seed=1)
+    except NoCrystalsError:
+        report_line("lattices are not used: no crystal is in the validation split")
+        return
+    files = find_evidence(
+        crystals,
+        model.lattice,
+        folder / "evidence",
+        _LATTICE_SAMPLES,
+        seed=_LATTICE_SEED,
+        n_workers=n_workers,
+        progress=lambda done, total: report_line(f"lattices {done} of {total}"),
+    )
+    samples = gather_samples(model, crystals, files, _LATTICE_SEED)
+    loss = fit_head(model.evidence, samples)
+    before = nn.functional.nll_loss(samples.log_probabilities, samples.target)
+    report_line(f"loss {before:.3f} by the network, {loss:.3f} with lattices")

@@ -14,9 +14,9 @@ from pyxem_symnet.training.data import (
     _VIEWS_AT_ONCE,
     TILT_RANGE,
     TrainingBatches,
-    _repeat_grains,
     accumulate_views,
     draw_rotations,
+    repeat_grains,
 )
 from pyxem_symnet.training.run import choose_classes
 
@@ -102,7 +102,7 @@ def test_no_crystal_is_its_own_class(crystals, config):
 def test_repeated_grains_are_few_and_near():
     generator = torch.Generator().manual_seed(0)
     rotations = draw_rotations("random", np.eye(3), 32, generator)
-    repeated = _repeat_grains(rotations, generator)
+    repeated = repeat_grains(rotations, generator)
     identity = repeated @ repeated.mT
     torch.testing.assert_close(identity, torch.eye(3).expand(32, 3, 3))
     trace = torch.einsum("aij,bij->ab", repeated, rotations)

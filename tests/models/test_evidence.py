@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What lattices say, weighed against what a network says."""
+
+import numpy as np
+import pytest
+import torch
+
+from pyxem_symnet.descriptors.spots import Spots
+from pyxem_symnet.lattice import COLUMNS
+from pyxem_symnet.models import ViewSetMSDN, load_checkpoint, save_checkpoint
+from pyxem_symnet.models.evidence import (
+    N_SUMMARY,
+    TABLE_SHAPE,
+    EvidenceHead,
+    read_lattice,
+)
+from pyxem_symnet.simulation.protocols import PROTOCOLS
+from pyxem_symnet.simulation.reflections import compute_reflections
+from pyxem_symnet.simulation.rotations import random_rotations
+from pyxem_symnet.simulation.sampler import Reflections
+from pyxem_symnet.simulation.structures import from_phase
+from tests.models.conftest import SMALL
+from tests.simulation.crystals import make_phase
+
+CLASSES = (0, 1, 14, 62, 225)
+
+
+@pytest.fixture
+def model():
+    """An untrained model that looks for lattices."""
+    return ViewSetMSDN(
+        CLASSES,
+        radial={"n_bins": 64},
+        pairs={"n_radii": 16, "n_angles": 6, "max_spots": 12},
+        lattice={"n_views": 12},
+        network=SMALL,
+    ).eval()
+
+
+@pytest.fixture(scope="module")
+def cubic():
+    """Sixteen clean views of a primitive cubic crystal."""
+    half = compute_reflections(from_phase(make_phase("cubic")), 1.3, 0.0)
+    g = torch.from_numpy(half.hkl @ half.reciprocal_basis).float()
+    intensity = torch.from_numpy(half.intensity).float()
+    reflections = Reflections.from_half(g, intensity)
+    generator = torch.Generator().manual_seed(4)
+    rotations = random_rotations(16, generator)
+    return PROTOCOLS["clean"].draw(reflections, rotations, generator)
+
+
+def together(model, spots):
+    n_views = len(spots.intensities)
+    return model.accumulate(spots, torch.zeros(n_views, dtype=torch.long), 1)
+
+
+def made_up(n):
+    """Return evidence of the right shape that means nothing."""
+    generator = torch.Generator().manual_seed(1)
+    table = torch.rand(n, *TABLE_SHAPE, generator=generator)
+    table[..., -1] = (table[..., -1] > 0.3).float()
+    return table, torch.randn(n, N_SUMMARY, generator=generator)
+
+
+def test_the_table_has_the_columns_that_the_head_reads():
+    assert len(COLUMNS) == TABLE_SHAPE[1]
+
+
+def test_an_untrained_head_believes_the_network():
+    head = EvidenceHead(CLASSES).eval()
+    logs = torch.randn(3, len(CLASSES)).log_softmax(-1)
+    answer = head(logs, *made_up(3)).log_softmax(-1)
+    torch.testing.assert_close(answer, logs)
+
+
+def test_space_groups_are_treated_alike():
+    head = EvidenceHead(CLASSES).eval()
+    torch.nn.init.normal_(head.weigh[-1].weight)
+    order = [3, 0, 4, 2, 1]
+    other = EvidenceHead([CLASSES[i] for i in order]).eval()
+    other.load_state_dict(head.state_dict())
+    logs = torch.randn(3, len(CLASSES)).log_softmax(-1)
+    evidence = made_up(3)
+    torch.testing.assert_close(
+        other(logs[:, order], *evidence), head(logs, *evidence)[:, order]
+    )
+
+
+def test_no_lattice_says_nothing_of_what_is_no_crystal():
+    head = EvidenceHead(CLASSES).eval()
+    torch.nn.init.normal_(head.weigh[-1].weight)
+    logs = torch.randn(3, len(CLASSES)).log_softmax(-1)
+    torch.testing.assert_close(head(logs, *made_up(3))[:, 0], logs[:, 0])
+
+
+def test_views_show_their_lattice(model, cubic):
+    features = model.read_lattices(together(model, cubic))
+    assert "kept" not in features
+    assert features["lattice_read"].item() == 1
+    table = features["lattice_table"][0]
+    # Pm-3m: an exact cubic lattice, nothing forbidden seen; Fm-3m has another
+    assert table[220, -1] == 1
+    assert table[220, 0] < 0.2
+    assert table[220, 1] == 0
+    assert table[224, -1] == 0
+
+
+def test_evidence_counts_in_the_answer(model, cubic):
+    features = together(model, cubic)
+    without = model.probabilities(
+        {name: value for name, value in features.items() if name != "kept"}
+    )
+    torch.testing.assert_close(model.probabilities(features), without)
+    torch.nn.init.normal_(model.evidence.weigh[-1].weight)
+    answer = model.probabilities(features)
+    assert not torch.allclose(answer, without, atol=1e-3)
+    torch.testing.assert_close(answer.sum(-1), torch.ones(1))
+    # Read before, as evaluation does in its worker processes
+    torch.testing.assert_close(
+        model.probabilities(model.read_lattices(features)), answer
+    )
+
+
+def test_one_view_is_left_to_the_network(model, cubic):
+    torch.nn.init.normal_(model.evidence.weigh[-1].weight)
+    one = Spots(cubic.positions[:1], cubic.intensities[:1])
+    features = together(model, one)
+    assert model.read_lattices(features)["lattice_read"].item() == 0
+    without = {name: value for name, value in features.items() if name != "kept"}
+    torch.testing.assert_close(
+        model.probabilities(features), model.probabilities(without)
+    )
+    assert read_lattice([np.zeros((5, 3), np.float32)]) is None
+
+
+def test_a_checkpoint_keeps_the_head(model, cubic, tmp_path):
+    torch.nn.init.normal_(model.evidence.weigh[-1].weight)
+    save_checkpoint(tmp_path / "model.safetensors", model)
+    loaded = load_checkpoint(tmp_path / "model.safetensors")
+    assert loaded.settings == model.settings
+    features = together(model, cubic)
+    torch.testing.assert_close(
+        loaded.probabilities(features), model.probabilities(features)
+    )
