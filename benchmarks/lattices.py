@@ -117,8 +117,8 @@ def report(results: list[dict]) -> str:
         "",
         f"{n_crystals} crystals of the test split, percent. *Found*: the volume of "
         "the primitive cell is right within 2 % (clean) or 10 % (noisy, where all "
-        "distances may be wrong by 3 %). First answer right, by the network alone and with the "
-        "lattice. The standard error is up to "
+        "distances may be wrong by 3 %). First answer right, by the network alone and "
+        "with the lattice. The standard error is up to "
         f"{50 / n_crystals**0.5:.1f} points; of the difference, less.",
         "",
         "| views | noise | lattice found | crystal system | diffraction symbol "

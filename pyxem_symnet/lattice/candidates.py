@@ -181,7 +181,9 @@ def _reduce_nets(first, second, product):
     """Return the forms of nets in a basis of shortest vectors (C. F. Gauss)."""
     for _ in range(_MOST_REDUCTIONS):
         first, second = np.minimum(first, second), np.maximum(first, second)
-        times = np.round(product / first)
+        # Two spots in one place have no net: theirs has no area
+        times = np.divide(product, first, out=np.zeros_like(first), where=first > 0)
+        times = np.round(times)
         if not times.any():
             break
         second = second - 2 * times * product + times * times * first

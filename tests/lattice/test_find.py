@@ -66,6 +66,14 @@ def test_distorted_patterns_are_searched_coarsely(monoclinic):
     assert_found(fit, direct, rel=0.03)
 
 
+@pytest.mark.filterwarnings("error")
+def test_spots_may_lie_in_one_place(monoclinic):
+    direct, views = monoclinic
+    # As where a finder splits a disc
+    twice = [np.concatenate([view, view[:1]]) for view in views]
+    assert_found(find_lattice(twice), direct)
+
+
 class TestFit:
     def test_spots_lie_where_it_says(self, fit):
         for view in fit.views:

@@ -7,6 +7,7 @@ import torch
 
 import pyxem_symnet
 from pyxem_symnet.descriptors.spots import Spots
+from pyxem_symnet.lattice import IndexedView, LatticeFit
 from pyxem_symnet.models import load_checkpoint
 from pyxem_symnet.models.sums import combine
 from pyxem_symnet.signals import Explanation
@@ -343,6 +344,22 @@ class TestWords:
         words = replace(pooled, probabilities=values, recomputed=values).findings()
         assert words[0].startswith("No answer: not a crystal 93 %")
         assert "symbol" not in " ".join(words)
+
+    def test_the_lattice(self, pooled):
+        from dataclasses import replace
+
+        view = IndexedView(
+            np.zeros((4, 3)),
+            np.ones(4),
+            np.eye(3),
+            np.zeros((4, 3), int),
+            np.array([True, True, True, False]),
+        )
+        fit = LatticeFit(np.diag([1 / 16, 1 / 25, 1 / 36.0]), (view,), 6, 1.0, False)
+        words = " ".join(replace(pooled, lattice=fit).findings())
+        assert "A lattice explains 50 % of 6 spots in 1 pattern" in words
+        assert "4.00, 5.00 and 6.00 Å, 90.0, 90.0 and 90.0 degrees" in words
+        assert "lattice explains" not in " ".join(pooled.findings())
 
     def test_preparation(self, pooled):
         text = " ".join(pooled.preparation())
