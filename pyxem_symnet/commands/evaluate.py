@@ -2,6 +2,7 @@
 """``pyxem-symnet evaluate``: measure a model on a structure table."""
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -47,7 +48,12 @@ from pyxem_symnet.commands._shared import needs_extra, replacing, user_errors
 )
 @click.option("--limit", type=click.IntRange(1), help="Largest number of crystals.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--workers", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Processes that draw views and look for lattices. "
+    "By default one a core on the CPU, and none beside an accelerator.",
+)
 @click.option("--device", default="cpu", show_default=True)
 @click.option(
     "--json",
@@ -87,6 +93,8 @@ def evaluate(
     with needs_extra("train"):
         from pyxem_symnet.training.evaluate import load_crystals, predict, report
 
+    if workers is None:
+        workers = (os.cpu_count() or 1) if device == "cpu" else 0
     with user_errors():
         network = load_model(model, device)
         crystals = load_crystals(structures, split, limit, seed)
