@@ -264,7 +264,11 @@ def _learn_to_weigh(
         n_workers=n_workers,
         progress=lambda done, total: report_line(f"lattices {done} of {total}"),
     )
-    samples = gather_samples(model, crystals, files, _LATTICE_SEED)
+    try:
+        samples = gather_samples(model, crystals, files, _LATTICE_SEED)
+    except NoCrystalsError as error:
+        report_line(f"lattices are not used: {error}")
+        return
     loss = fit_head(model.evidence, samples)
     before = nn.functional.nll_loss(samples.log_probabilities, samples.target)
     report_line(f"loss {before:.3f} by the network, {loss:.3f} with lattices")

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from pyxem_symnet.descriptors.kept_views import KeptViews
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models.evidence import TABLE_SHAPE, read_lattice
-from pyxem_symnet.simulation.packed import PackedReflections
+from pyxem_symnet.simulation.packed import NoCrystalsError, PackedReflections
 from pyxem_symnet.simulation.protocols import PROTOCOLS
 from pyxem_symnet.training.data import choose, draw_rotations, repeat_grains
 
@@ -204,6 +204,11 @@ def gather_samples(
         As :func:`find_evidence` returned them.
     seed
         Seed they were made with.
+
+    Raises
+    ------
+    NoCrystalsError
+        If lattices of fewer than two crystals were found.
     """
     model.eval()
     columns: list[list[Tensor]] = [[] for _ in Samples._fields]
@@ -228,6 +233,8 @@ def gather_samples(
             )
             for column, value in zip(columns, sample, strict=True):
                 column.append(value)
+    if len({int(crystal) for crystal in columns[-1]}) < 2:
+        raise NoCrystalsError("Lattices were found of fewer than two crystals.")
     return Samples(*(torch.stack(column) for column in columns))
 
 
@@ -262,7 +269,7 @@ def fit_head(
     generator = torch.Generator().manual_seed(seed)
     crystals = samples.crystal.unique()
     order = torch.randperm(len(crystals), generator=generator)
-    held = crystals[order[: int(len(crystals) * _HELD_BACK)]]
+    held = crystals[order[: max(1, int(len(crystals) * _HELD_BACK))]]
     is_held = torch.isin(samples.crystal, held)
     rest = torch.nonzero(~is_held).flatten()
     optimizer = torch.optim.AdamW(

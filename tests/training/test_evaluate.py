@@ -128,6 +128,33 @@ def test_finish_calibrates_and_records(store, model, tmp_path):
     assert {item["split"] for item in figures} == {"test"}
 
 
+def test_finish_teaches_to_weigh_lattices(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("pyxem_symnet.training.finish._LATTICE_SAMPLES", 6)
+    monkeypatch.setattr("pyxem_symnet.training.finish._LATTICE_LIMIT", 2)
+    monkeypatch.setattr("pyxem_symnet.training.weigh._PART", 6)
+    torch.manual_seed(0)
+    classes = [0, 2, 14, 62, 136, 167, 221]
+    model = ViewSetMSDN(classes, **TINY, lattice={"n_views": 6}).eval()
+    record = {"training": {"protocols": {"clean-2": 1.0}}}
+    save_checkpoint(tmp_path / "trained.safetensors", model, record)
+    lines = []
+    figures = finish(
+        tmp_path / "trained.safetensors",
+        store,
+        tmp_path / "m.safetensors",
+        record={"summary": "A test."},
+        limit=20,
+        progress=lines.append,
+    )
+    assert any("with lattices" in line for line in lines)
+    shipped = load_checkpoint(tmp_path / "m.safetensors")
+    assert shipped.evidence.weigh[-1].weight.any()
+    assert len(list((tmp_path / "evidence").glob("*.npz"))) == 1
+    # Fewer where each crystal's lattice is looked for
+    n_crystals = {item["views"]: item["n_crystals"] for item in figures}
+    assert n_crystals[16] <= 2 < n_crystals[1]
+
+
 def test_command_says_which_extra_is_missing(table, model, tmp_path, monkeypatch):
     save_checkpoint(tmp_path / "m.safetensors", model)
     # As if torchmetrics were not installed
