@@ -32,6 +32,10 @@ N_SUMMARY = 19
 #: a rhombohedral one
 _SYSTEMS = "amorthc"
 
+#: Decimals of positions in 1/Å that the search for a lattice is shown: far more
+#: than it tells apart
+_DECIMALS = 5
+
 
 def read_lattice(views: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
     """Find the lattice of several views, and what it says of space groups.
@@ -51,6 +55,7 @@ def read_lattice(views: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray] |
     """
     if len(views) < 2:
         return None
+    views = [_in_its_own_frame(view) for view in views]
     # Here, since a training node has neither numba nor spglib
     from pyxem_symnet.lattice import find_lattice, space_group_evidence
 
@@ -78,6 +83,25 @@ def read_lattice(views: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray] |
     deviations = [said[f"deviation_{system}"] for system in _SYSTEMS]
     summary += [math.log10(deviation + 0.01) for deviation in deviations]
     return evidence.table, np.array(summary, np.float32)
+
+
+def _in_its_own_frame(view: np.ndarray) -> np.ndarray:
+    """Return a view turned and mirrored by what it shows, and rounded.
+
+    Lattices that explain a view alike are told apart by the order of
+    equal numbers and by rounding, which turning a pattern changes.
+    """
+    position = view[:, 0].astype(float) + 1j * view[:, 1]
+    share = np.maximum((view[:, 2] / view[:, 2].max()).round(_DECIMALS - 1), 1e-4)
+    longest = np.lexsort((abs(position).round(_DECIMALS), share))[-1]
+    position = position * abs(position[longest]) / position[longest]
+    if (share * position.real).sum() < 0:
+        position = -position
+    if (share * position.real * position.imag).sum() < 0:
+        position = position.conj()
+    x, y = position.real.round(_DECIMALS), position.imag.round(_DECIMALS)
+    order = np.lexsort((y, x, share, abs(position).round(_DECIMALS)))
+    return np.column_stack([x, y, share])[order]
 
 
 class EvidenceHead(nn.Module):

@@ -142,3 +142,20 @@ def test_a_checkpoint_keeps_the_head(model, cubic, tmp_path):
     torch.testing.assert_close(
         loaded.probabilities(features), model.probabilities(features)
     )
+
+
+def test_turning_patterns_changes_nothing(cubic):
+    views = torch.cat((cubic.positions, cubic.intensities.unsqueeze(-1)), -1)
+    views = [view[view[:, 2] > 0].double().numpy() for view in views]
+    random = np.random.default_rng(3)
+    turned = []
+    for view in views:
+        angle = random.uniform(0, 2 * np.pi)
+        cosine, sine = np.cos(angle), np.sin(angle)
+        matrix = np.array([[cosine, -sine], [sine, cosine]])
+        matrix[0] *= random.choice([-1, 1])
+        turned.append(np.column_stack([view[:, :2] @ matrix.T, view[:, 2] * 7]))
+    table, summary = read_lattice(views)
+    other_table, other_summary = read_lattice(turned)
+    np.testing.assert_allclose(other_table, table, atol=0.02)
+    np.testing.assert_allclose(other_summary, summary, atol=0.02)
