@@ -161,6 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", type=Path, nargs="+", metavar="set")
     parser.add_argument("--model", default="msdn-any")
+    parser.add_argument("--limit", type=int, help="largest number of crystals of a set")
     options = parser.parse_args()
     model = load_model(options.model).eval()
     name = Path(options.model).stem
@@ -171,7 +172,7 @@ def main() -> None:
             (labels, beams)
             for labels, beams in read_set(path)
             if labels["space_group"] in model.classes
-        ]
+        ][: options.limit]
         results = measure(model, crystals, settings)
         intensities = compare(crystals, conditions(settings)[1:], DECADES)
         direct = np.concatenate([beams.direct for _, beams in crystals], axis=1)
