@@ -104,8 +104,9 @@ class ViewSetMSDN(SpotNetwork):
         whose images are looked at in training ("training_images").
     lattice
         Settings of the
-        :class:`~pyxem_symnet.descriptors.kept_views.KeptViews`, or None
-        to keep no spot lists, which is the default.
+        :class:`~pyxem_symnet.descriptors.kept_views.KeptViews`, in which
+        a lattice is looked for, or None to look for none, which is the
+        default.
 
     Raises
     ------
