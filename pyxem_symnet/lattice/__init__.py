@@ -8,8 +8,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "evidence": ["COLUMNS", "Evidence", "space_group_evidence"],
         "find": ["find_lattice"],
-        "fit": ["IndexedView", "LatticeFit"],
+        "fit": ["IndexedView", "LatticeFit", "SeriesFit"],
         "search": ["Search"],
+        "series": ["find_series_lattice"],
         "settings": ["ConventionalSetting", "conventional_settings"],
         "symmetry": ["LatticeGroup", "lattice_groups"],
     },

@@ -95,7 +95,7 @@ def find_lattice(
     (:data:`~pyxem_symnet.lattice.search.COARSE`).
     """
     wavelength = electron_wavelength(beam_energy)
-    spots = [_spot_list(view, wavelength) for view in views]
+    spots = [spot_list(view, wavelength) for view in views]
     spots = [view for view in spots if len(view.vectors) >= FEWEST_SPOTS]
     if not spots:
         return None
@@ -106,7 +106,21 @@ def find_lattice(
     return fit if coarse is None else dataclasses.replace(coarse, coarse=True)
 
 
-def _spot_list(view: np.ndarray, wavelength: float) -> SpotList:
+def spot_list(view: np.ndarray, wavelength: float) -> SpotList:
+    """Return the spots of a view on the Ewald sphere.
+
+    Parameters
+    ----------
+    view
+        Of shape (spots, 3): x and y in 1/Å and the intensity.
+    wavelength
+        Of the electrons in Å.
+
+    Raises
+    ------
+    ValueError
+        As :func:`find_lattice`.
+    """
     view = np.asarray(view, dtype=float)
     if view.ndim != 2 or view.shape[1] != 3:
         raise ValueError(

@@ -88,3 +88,24 @@ class LatticeFit:
             for i, j in ((1, 2), (0, 2), (0, 1))
         ]
         return (*lengths.tolist(), *angles)
+
+
+@dataclasses.dataclass(frozen=True)
+class SeriesFit(LatticeFit):
+    """A lattice, and the views of a rotation series indexed together.
+
+    Parameters
+    ----------
+    axis
+        Azimuth of the axis of rotation in degrees, from x towards y.
+    step
+        Angle between successive views in degrees, right-handed about the
+        axis.
+    centre
+        x and y in 1/Å of where the lattice has its origin, from the
+        assumed direct beam. It is taken off the views' vectors.
+    """
+
+    axis: float
+    step: float
+    centre: tuple[float, float]

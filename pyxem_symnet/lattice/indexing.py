@@ -115,7 +115,7 @@ def index_views(
         )
         distance = np.linalg.norm(view.vectors, axis=1).mean()
         total += max(
-            _log_likelihood(volume, max(n, 0), len(view.vectors), 1, distance, search),
+            log_likelihood(volume, max(n, 0), len(view.vectors), 1, distance, search),
             _LEAST_VIEW,
         )
         n_spots += len(view.vectors)
@@ -133,7 +133,7 @@ def _reach(vectors: np.ndarray, search: Search) -> np.ndarray:
     )
 
 
-def _log_likelihood(
+def log_likelihood(
     volume: float,
     n_matched: int,
     n_spots: int,
@@ -141,7 +141,21 @@ def _log_likelihood(
     distance: float,
     search: Search,
 ) -> float:
-    """Return that of a lattice against spots that lie by chance."""
+    """Return that of a lattice against spots that lie by chance.
+
+    Parameters
+    ----------
+    volume
+        Of the primitive cell in Å³.
+    n_matched, n_spots
+        Number of spots that the lattice explains, of all.
+    n_views
+        Number of views that were oriented one by one.
+    distance
+        Typical distance of a spot from the direct beam in 1/Å.
+    search
+        Settings.
+    """
     reach = search.tolerance + search.scale_error * distance
     # Reflections in the cylinder about a spot
     height = 2 * search.excitation_error * _LOOSER
@@ -221,7 +235,7 @@ def best_related(
         Length of the shortest reciprocal vector that is plausible, in 1/Å.
     """
     for _ in range(_MOST_CHANGES):
-        basis = _better_basis(fit, search, shortest)
+        basis = better_basis(fit, search, shortest)
         if basis is None:
             break
         metric = reduce_metric(basis @ basis.T)
@@ -230,12 +244,27 @@ def best_related(
     return fit
 
 
-def _better_basis(
+def better_basis(
     fit: LatticeFit, search: Search, shortest: float
 ) -> np.ndarray | None:
     """Return the basis of a related lattice that explains the views better.
 
     They keep the orientations found with the given one.
+
+    Parameters
+    ----------
+    fit
+        The views indexed with a lattice.
+    search
+        Settings.
+    shortest
+        Length of the shortest reciprocal vector that is plausible, in 1/Å.
+
+    Returns
+    -------
+    ndarray or None
+        Reciprocal vectors as rows, in the frame of the fit's reciprocal
+        basis. None if no finer or coarser lattice is better.
     """
     views = _well_indexed(fit)
     if not views:
@@ -249,7 +278,7 @@ def _better_basis(
         n = count_matches(
             basis, vectors, starts, rotations, reach, search.excitation_error
         )
-        return _log_likelihood(
+        return log_likelihood(
             volume, n, len(vectors), len(views), _TYPICAL_DISTANCE, search
         )
 

@@ -103,3 +103,10 @@ COARSE = Search(
     n_oriented=24,
     n_orientations=300,
 )
+
+#: For a rotation series: how a lattice is oriented is known from all of its views,
+#: so that a spot may be farther away, and reflections cross the Ewald sphere while
+#: a view is taken
+SERIES = dataclasses.replace(
+    COARSE, tolerance=0.010, excitation_error=0.035, outliers=0.2
+)

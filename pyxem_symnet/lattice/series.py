@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lattice of a crystal that was turned about one axis from view to view.
+
+A rotation series needs no search in each view: one axis and one step put all
+spots in their places in reciprocal space, where their lattice shows as periods.
+Neither axis nor step need to be known, since wrong ones show none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyxem_symnet.lattice.electrons import electron_wavelength
+from pyxem_symnet.lattice.fit import SeriesFit
+from pyxem_symnet.lattice.periods import Periods, find_periods, hemisphere
+from pyxem_symnet.lattice.series_fit import (
+    SeriesPoints,
+    fit_series,
+    turn_about_axis,
+)
+
+# Fewer views or spots are no series
+_FEWEST_VIEWS = 5
+_FEWEST_SPOTS = 30
+# Angles in degrees between the first view and the last, and between two views
+_SPANS = (10.0, 170.0)
+_LARGEST_STEP = 15.0
+# Grid of axes in degrees and of ratios of steps
+_AXES = np.arange(0.0, 360.0, 6.0)
+_STEP_RATIO = 1.06
+# Spots nearest to the direct beam show periods best where the grid is coarse
+_N_COARSE, _N_FINE = 300, 600
+_DIRECTIONS, _BINS = hemisphere(1000), 128
+_FINE_DIRECTIONS, _FINE_BINS = hemisphere(3000), 256
+# Pairs of axis and step that are fitted: spots near the beam hardly tell the step
+_N_HYPOTHESES = 40
+# A lattice that explains this share of the spots is the right one
+_RIGHT = 0.93
+# Power of points that lie by chance: less than twice this is no lattice
+_CHANCE = 12.0
+# A lattice that explains a smaller share of the spots is none
+_LEAST_EXPLAINED = 0.5
+
+
+def find_series_lattice(
+    views: Sequence[np.ndarray],
+    beam_energy: float = 200.0,
+    step: float | None = None,
+) -> SeriesFit | None:
+    """Find the lattice of a crystal turned by equal steps about one axis.
+
+    The axis lies in the plane of the detector, as that of a tilt stage
+    does; neither its azimuth nor the cell need to be known.
+
+    Parameters
+    ----------
+    views
+        Spots of each view in the order of the series, arrays of shape
+        (spots, 3): x and y in 1/Å from the direct beam, and the
+        intensity. A view may have no spots.
+    beam_energy
+        Beam energy in kV.
+    step
+        Angle between successive views in degrees. By default it is
+        searched for, between 10 and 170 degrees from the first view to
+        the last. Between few views or small angles it is badly
+        determined, and with it the cell.
+
+    Returns
+    -------
+    SeriesFit or None
+        None if no lattice explains half of the spots, or there are fewer
+        than five views or thirty spots.
+
+    Raises
+    ------
+    ValueError
+        If a view is of another shape, holds what is not finite, or lies
+        farther out than the Ewald sphere reaches, if the beam energy is
+        none, or the step is not between 0 and 15 degrees.
+    """
+    wavelength = electron_wavelength(beam_energy)
+    if step is not None and not 0 < abs(step) <= _LARGEST_STEP:
+        raise ValueError(
+            f"step must be an angle in degrees up to {_LARGEST_STEP:g}, not {step}."
+        )
+    points = SeriesPoints.from_views(views, wavelength)
+    if len(views) < _FEWEST_VIEWS or len(points.vectors) < _FEWEST_SPOTS:
+        return None
+    fits = []
+    for axis, angle in _hypotheses(points, len(views), step):
+        nearest = points.nearest(_N_FINE)
+        periods = _periods(nearest, axis, angle, _FINE_DIRECTIONS, _FINE_BINS)
+        if periods.score < 2 * _CHANCE:
+            continue
+        fit = fit_series(points, len(views), axis, angle, periods, step is None)
+        if fit is None:
+            continue
+        fits.append(fit)
+        if fit.n_matched > _RIGHT * fit.n_spots:
+            break
+    if not fits:
+        return None
+    best = max(fits, key=lambda fit: fit.log_likelihood)
+    return best if best.n_matched > _LEAST_EXPLAINED * best.n_spots else None
+
+
+def _hypotheses(
+    points: SeriesPoints, n_views: int, step: float | None
+) -> list[tuple[float, float]]:
+    """Return axes and steps in degrees, those of the strongest periods first.
+
+    Of each step the best axis and the best that turns the other way.
+    """
+    nearest = points.nearest(_N_COARSE)
+    if step is None:
+        least, most = (span / (n_views - 1) for span in _SPANS)
+        most = min(most, _LARGEST_STEP)
+        n = max(1, math.ceil(math.log(most / least) / math.log(_STEP_RATIO)))
+        steps = np.geomspace(least, most, n + 1)
+    else:
+        steps = np.array([abs(step)])
+    found = []
+    for angle in steps:
+        scores = np.array(
+            [
+                _periods(nearest, axis, angle, _DIRECTIONS, _BINS).score
+                for axis in _AXES
+            ]
+        )
+        best = _AXES[scores.argmax()]
+        away = abs((_AXES - best + 180) % 360 - 180) > 90
+        for side in (~away, away):
+            place = np.where(side, scores, -1).argmax()
+            found.append((scores[place], _AXES[place], angle))
+    found.sort(key=lambda result: -result[0])
+    return [(axis, angle) for _, axis, angle in found[:_N_HYPOTHESES]]
+
+
+def _periods(
+    points: SeriesPoints, axis: float, step: float, directions: np.ndarray, bins: int
+) -> Periods:
+    turned = turn_about_axis(
+        points.vectors, math.radians(axis), -math.radians(step) * points.place
+    )
+    return find_periods(turned, directions, bins)
