@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,6 +81,16 @@ class Spots(NamedTuple):
             -2, index.unsqueeze(-1).expand(*index.shape, 2)
         )
         return Spots(positions, intensities)
+
+    def to_arrays(self) -> list[np.ndarray]:
+        """Return x and y in 1/Å and the intensity of each pattern's spots.
+
+        One float64 array of shape (spots, 3) for each pattern, without
+        the empty slots.
+        """
+        table = torch.cat((self.positions, self.intensities.unsqueeze(-1)), -1)
+        rows = table.detach().cpu().double().numpy()
+        return [row[row[:, 2] > 0] for row in rows]
 
     def relative_intensities(self) -> Tensor:
         """Return intensities divided by each pattern's strongest spot."""

@@ -126,6 +126,33 @@ def sum_block(
     return RegionSums(found, sums)
 
 
+def find_block_spots(
+    selection: np.ndarray, block: np.ndarray, plan: Plan
+) -> list[np.ndarray]:
+    """Return the spots of the patterns of a block.
+
+    Parameters
+    ----------
+    selection, block, plan
+        As for :func:`classify_block`, of one signal.
+
+    Returns
+    -------
+    spots
+        For each pattern x and y in 1/Å and the intensity, arrays of shape
+        (spots, 3). An excluded pattern has none.
+    """
+    rows = np.flatnonzero(selection >= 0)
+    found = [np.empty((0, 3)) for _ in range(selection.size)]
+
+    def keep(model, part, spots):
+        for row, each in zip(part, spots[0].to_arrays(), strict=True):
+            found[row] = each
+
+    _work_through(rows, selection, (block,), plan, keep)
+    return found
+
+
 def class_probabilities(
     model: torch.nn.Module, features: dict[str, Tensor], plan: Plan
 ) -> np.ndarray:

@@ -9,6 +9,7 @@ makes of the sums is computed once for a region.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dask
 import dask.array as da
@@ -21,6 +22,9 @@ from pyxem_symnet.inference.plan import Plan
 from pyxem_symnet.inference.threads import torch_threads
 from pyxem_symnet.models.sums import combine_rows
 
+if TYPE_CHECKING:
+    from pyxem_symnet.lattice import LatticeFit
+
 # Sums that are added in one task, and regions that are classified at a time
 _FAN_IN = 8
 _BATCH = 64
@@ -31,6 +35,7 @@ def region_table(
     labels: np.ndarray,
     arrays: Sequence[da.Array],
     plan: Plan,
+    lattice: LatticeFit | None = None,
 ) -> da.Array:
     """Return the probabilities of each region; nothing is computed.
 
@@ -46,6 +51,8 @@ def region_table(
         :func:`~pyxem_symnet.inference.chunks.align_blocks`.
     plan
         Settings.
+    lattice
+        That of the only region, if it is known already.
 
     Returns
     -------
@@ -66,9 +73,10 @@ def region_table(
     ]
     while len(sums) > 1:
         sums = [add(sums[i : i + _FAN_IN]) for i in range(0, len(sums), _FAN_IN)]
+    known = dask.delayed(lattice, traverse=False)
     n_regions = np.unique(labels[selection >= 0]).size
     return da.from_delayed(
-        dask.delayed(classify_sums)(sums[0], settings),
+        dask.delayed(classify_sums)(sums[0], settings, known),
         (n_regions, len(plan.classes)),
         np.float32,
     )
@@ -91,7 +99,9 @@ def merge(parts: list[RegionSums]) -> RegionSums:
 
 
 @torch.no_grad()
-def classify_sums(sums: RegionSums, plan: Plan) -> np.ndarray:
+def classify_sums(
+    sums: RegionSums, plan: Plan, lattice: LatticeFit | None = None
+) -> np.ndarray:
     """Return the probabilities of regions.
 
     Parameters
@@ -100,6 +110,8 @@ def classify_sums(sums: RegionSums, plan: Plan) -> np.ndarray:
         Sums over all of the scan.
     plan
         Settings.
+    lattice
+        That of the only region, if it is known already.
 
     Returns
     -------
@@ -115,6 +127,8 @@ def classify_sums(sums: RegionSums, plan: Plan) -> np.ndarray:
                 name: torch.from_numpy(value[start : start + _BATCH]).float().to(device)
                 for name, value in sums.features.items()
             }
+            if lattice is not None:
+                features = model.read_lattices(features, [lattice])
             answers.append(class_probabilities(model, features, plan))
     return np.concatenate(answers)
 

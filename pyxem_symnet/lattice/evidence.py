@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from pyxem_symnet.lattice.fit import LatticeFit
+from pyxem_symnet.lattice.fit import LatticeFit, SeriesFit
 from pyxem_symnet.lattice.laue import (
     VARIANCES,
     forbidden,
@@ -112,6 +112,10 @@ def space_group_evidence(
     observed = observe(fit, wavelength)
     if observed is None:
         return None
+    n_views = observed.n_views
+    if isinstance(fit, SeriesFit):
+        # One orientation for all: there is no choice of indexing in a view
+        observed = dataclasses.replace(observed, view=np.zeros_like(observed.view))
     identity = np.eye(3, dtype=np.int64)[None]
     base = _fit_laue_class(observed, observed.hkl, identity, identity)
     seen_share = min(float(base.seen.mean()), _MOST_SEEN)
@@ -159,7 +163,7 @@ def space_group_evidence(
         "sd": observed.spread,
         "slope": observed.slope,
         "n": float(len(observed.hkl)),
-        "nv": float(observed.n_views),
+        "nv": float(n_views),
         "q": seen_share,
         "base": base.likelihood,
         "bs0": base.variance,

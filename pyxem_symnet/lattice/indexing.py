@@ -244,9 +244,7 @@ def best_related(
     return fit
 
 
-def better_basis(
-    fit: LatticeFit, search: Search, shortest: float
-) -> np.ndarray | None:
+def better_basis(fit: LatticeFit, search: Search, shortest: float) -> np.ndarray | None:
     """Return the basis of a related lattice that explains the views better.
 
     They keep the orientations found with the given one.

@@ -110,3 +110,6 @@ COARSE = Search(
 SERIES = dataclasses.replace(
     COARSE, tolerance=0.010, excitation_error=0.035, outliers=0.2
 )
+
+#: Largest angle in degrees between successive views of a rotation series
+LARGEST_STEP = 15.0

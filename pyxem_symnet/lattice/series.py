@@ -16,6 +16,7 @@ import numpy as np
 from pyxem_symnet.lattice.electrons import electron_wavelength
 from pyxem_symnet.lattice.fit import SeriesFit
 from pyxem_symnet.lattice.periods import Periods, find_periods, hemisphere
+from pyxem_symnet.lattice.search import LARGEST_STEP
 from pyxem_symnet.lattice.series_fit import (
     SeriesPoints,
     fit_series,
@@ -25,9 +26,8 @@ from pyxem_symnet.lattice.series_fit import (
 # Fewer views or spots are no series
 _FEWEST_VIEWS = 5
 _FEWEST_SPOTS = 30
-# Angles in degrees between the first view and the last, and between two views
+# Angles in degrees between the first view and the last
 _SPANS = (10.0, 170.0)
-_LARGEST_STEP = 15.0
 # Grid of axes in degrees and of ratios of steps
 _AXES = np.arange(0.0, 360.0, 6.0)
 _STEP_RATIO = 1.06
@@ -83,9 +83,9 @@ def find_series_lattice(
         none, or the step is not between 0 and 15 degrees.
     """
     wavelength = electron_wavelength(beam_energy)
-    if step is not None and not 0 < abs(step) <= _LARGEST_STEP:
+    if step is not None and not 0 < abs(step) <= LARGEST_STEP:
         raise ValueError(
-            f"step must be an angle in degrees up to {_LARGEST_STEP:g}, not {step}."
+            f"step must be an angle in degrees up to {LARGEST_STEP:g}, not {step}."
         )
     points = SeriesPoints.from_views(views, wavelength)
     if len(views) < _FEWEST_VIEWS or len(points.vectors) < _FEWEST_SPOTS:
@@ -118,7 +118,7 @@ def _hypotheses(
     nearest = points.nearest(_N_COARSE)
     if step is None:
         least, most = (span / (n_views - 1) for span in _SPANS)
-        most = min(most, _LARGEST_STEP)
+        most = min(most, LARGEST_STEP)
         n = max(1, math.ceil(math.log(most / least) / math.log(_STEP_RATIO)))
         steps = np.geomspace(least, most, n + 1)
     else:
@@ -126,10 +126,7 @@ def _hypotheses(
     found = []
     for angle in steps:
         scores = np.array(
-            [
-                _periods(nearest, axis, angle, _DIRECTIONS, _BINS).score
-                for axis in _AXES
-            ]
+            [_periods(nearest, axis, angle, _DIRECTIONS, _BINS).score for axis in _AXES]
         )
         best = _AXES[scores.argmax()]
         away = abs((_AXES - best + 180) % 360 - 180) > 90

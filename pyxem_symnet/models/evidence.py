@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pyxem_symnet.symmetry import level_labels, level_of
+
+if TYPE_CHECKING:
+    from pyxem_symnet.lattice import LatticeFit
 
 #: Smallest logarithm of a probability that is told apart from less
 _FLOOR = -12.0
@@ -31,6 +35,9 @@ N_SUMMARY = 19
 #: Crystal systems of lattices, by the letters of their Bravais lattices; "r" is
 #: a rhombohedral one
 _SYSTEMS = "amorthc"
+
+#: A lattice in more views than those trained with is described as one in these
+MOST_VIEWS = 16
 
 #: Decimals of positions in 1/Å that the search for a lattice is shown: far more
 #: than it tells apart
@@ -57,11 +64,31 @@ def read_lattice(views: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray] |
         return None
     views = [_in_its_own_frame(view) for view in views]
     # Here, since a training node has neither numba nor spglib
-    from pyxem_symnet.lattice import find_lattice, space_group_evidence
+    from pyxem_symnet.lattice import find_lattice
 
     fit = find_lattice(views)
-    if fit is None:
-        return None
+    return None if fit is None else describe_lattice(fit, len(views))
+
+
+def describe_lattice(
+    fit: LatticeFit, n_views: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return what a lattice says of space groups, as the network takes it.
+
+    Parameters
+    ----------
+    fit
+        The lattice, and the views indexed with it.
+    n_views
+        Number of views that it was looked for in.
+
+    Returns
+    -------
+    table, summary
+        As :func:`read_lattice`, None if too few spots are indexed.
+    """
+    from pyxem_symnet.lattice import space_group_evidence
+
     evidence = space_group_evidence(fit)
     if evidence is None:
         return None
@@ -70,14 +97,14 @@ def read_lattice(views: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray] |
         fit.n_matched / max(fit.n_spots, 1),
         math.log(max(fit.n_matched, 1)) / 3 - 1,
         float(fit.coarse),
-        math.log(len(views)) - 1.5,
+        math.log(min(n_views, MOST_VIEWS)) - 1.5,
         said["sd"] - 1.5,
         math.log(fit.volume) / 2 - 3,
         said["seen"],
         said["bs0"],
         said["slope"],
         said["q"],
-        said["nv"] / 8 - 1,
+        min(said["nv"], MOST_VIEWS) / 8 - 1,
         math.asinh(said["base"] / 50),
     ]
     deviations = [said[f"deviation_{system}"] for system in _SYSTEMS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from pyxem_symnet.models.evidence import (
     N_SUMMARY,
     TABLE_SHAPE,
     EvidenceHead,
+    describe_lattice,
     read_lattice,
 )
 from pyxem_symnet.models.readout import (
@@ -28,6 +30,9 @@ from pyxem_symnet.models.readout import (
     merge_settings,
 )
 from pyxem_symnet.models.sums import KEPT
+
+if TYPE_CHECKING:
+    from pyxem_symnet.lattice import LatticeFit
 
 #: Feature that says of which crystals a lattice was found
 LATTICE_READ = "lattice_read"
@@ -329,7 +334,11 @@ class ViewSetMSDN(SpotNetwork):
             answer[read] = self.evidence(logs, *evidence).softmax(-1)
         return answer
 
-    def read_lattices(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+    def read_lattices(
+        self,
+        features: dict[str, Tensor],
+        fits: Sequence[LatticeFit | None] | None = None,
+    ) -> dict[str, Tensor]:
         """Replace the views that were kept by what their lattices say.
 
         This takes most of the time of an answer for many views.
@@ -340,6 +349,9 @@ class ViewSetMSDN(SpotNetwork):
         ----------
         features
             As for :meth:`probabilities`.
+        fits
+            For each crystal its lattice if it is known already, as that
+            of a rotation series; otherwise None.
 
         Returns
         -------
@@ -361,7 +373,11 @@ class ViewSetMSDN(SpotNetwork):
         table = like.new_zeros(len(kept), *TABLE_SHAPE)
         summary = like.new_zeros(len(kept), N_SUMMARY)
         for index, crystal in enumerate(kept):
-            evidence = read_lattice(self.lattice.views(crystal))
+            fit = None if fits is None else fits[index]
+            if fit is None:
+                evidence = read_lattice(self.lattice.views(crystal))
+            else:
+                evidence = describe_lattice(fit, len(fit.views))
             if evidence is not None:
                 read[index] = 1
                 table[index] = torch.from_numpy(evidence[0])

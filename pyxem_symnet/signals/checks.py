@@ -11,6 +11,8 @@ import numpy as np
 from hyperspy.api import preferences
 from hyperspy.signal import BaseSignal
 
+from pyxem_symnet.lattice.search import LARGEST_STEP
+
 
 def signal_type(signal) -> None:
     """Raise an error if a signal holds neither patterns nor vectors.
@@ -187,6 +189,45 @@ def regions(labels, shape: tuple[int, ...]) -> np.ndarray | None:
         )
     _check_shape(labels, shape, "regions", "navigation")
     return labels.astype(np.int64)
+
+
+def series(step, signals: Sequence, shape: tuple[int, ...], labels) -> np.ndarray:
+    """Return the labels of a rotation series, which is one region.
+
+    Parameters
+    ----------
+    step
+        Angle between patterns in degrees, or "auto".
+    signals
+        All signals.
+    shape
+        The navigation shape.
+    labels
+        Regions that were given, or None.
+
+    Raises
+    ------
+    ValueError
+        If the step is no angle, there are other regions or signals, or
+        not one navigation axis.
+    """
+    number = not isinstance(step, bool) and isinstance(step, Real)
+    if step != "auto" and not (number and 0 < abs(step) <= LARGEST_STEP):
+        raise ValueError(
+            "rotation_step must be the angle between patterns in degrees, up to "
+            f"{LARGEST_STEP:g}, or 'auto', not {step!r}."
+        )
+    if labels is not None or len(signals) > 1:
+        raise ValueError(
+            "A rotation series is one region of one signal: give rotation_step "
+            "without regions and views."
+        )
+    if len(shape) != 1:
+        raise ValueError(
+            "A rotation series has one navigation axis, in the order of its angles; "
+            f"this signal has {len(shape)}."
+        )
+    return np.zeros(shape, int)
 
 
 def candidates(wanted, classes: Sequence[int]) -> tuple[int, ...]:

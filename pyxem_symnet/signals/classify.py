@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import dask.array as da
 import numpy as np
@@ -16,6 +18,7 @@ from pyxem_symnet.inference.devices import resolve_device
 from pyxem_symnet.inference.maps import compute, has_client, probability_map
 from pyxem_symnet.inference.plan import ModelReference, Plan
 from pyxem_symnet.inference.regions import region_table, spread
+from pyxem_symnet.inference.series import find_series
 from pyxem_symnet.inference.threads import available_cores
 from pyxem_symnet.models.registry import DEFAULT_MODEL
 from pyxem_symnet.signals import checks
@@ -28,6 +31,9 @@ from pyxem_symnet.signals.domain import warn_outside
 from pyxem_symnet.signals.preparation import prepare_array
 from pyxem_symnet.signals.probabilities import SpaceGroupProbabilities, from_array
 
+if TYPE_CHECKING:
+    from pyxem_symnet.lattice import SeriesFit
+
 
 def classify_space_group(
     signal,
@@ -38,6 +44,7 @@ def classify_space_group(
     navigation_mask=None,
     signal_mask=None,
     regions=None,
+    rotation_step: float | str | None = None,
     views=None,
     candidates=None,
     pixel_size: float | Sequence[float] | None = None,
@@ -80,6 +87,14 @@ def classify_space_group(
         patterns of one label are views of one phase and are decided on
         together. Every pixel has its region's answer. Negative labels
         belong to no region and are excluded. 0 is a label like others.
+    rotation_step
+        Angle in degrees between successive patterns of a rotation
+        series: one crystal, turned by equal steps about an axis in the
+        plane of the detector. "auto" finds it; between few patterns or
+        small angles it is then badly determined. The patterns have one
+        navigation axis, in the order of the series, and are one region:
+        they are indexed together at once, even if the signal is lazy,
+        which needs far fewer spots than unknown orientations do.
     views
         Further signals of the same navigation shape: other views, such
         as tilts, of what is at each scan point. Overrides and the
@@ -138,7 +153,9 @@ def classify_space_group(
     -----
     UserWarning
         If the model was trained on nothing like the patterns: at other
-        beam energies, or that reach farther in reciprocal space.
+        beam energies, or that reach farther in reciprocal space. If no
+        lattice explains a rotation series: its patterns are then
+        decided on as views in unknown orientations.
 
     Notes
     -----
@@ -182,6 +199,9 @@ def classify_space_group(
     given = [checks.signal_mask(signal_mask, each) for each in signals]
     excluded = checks.navigation_mask(navigation_mask, shape)
     labels = checks.regions(regions, shape)
+    if rotation_step is not None:
+        labels = checks.series(rotation_step, signals, shape, labels)
+        _check_reads_lattices(header, model)
     selection = _selection(shape, excluded, labels)
     numbers = checks.candidates(candidates, header.classes)
 
@@ -252,24 +272,60 @@ def classify_space_group(
     if labels is not None:
         record["regions"] = _region_record(selection, labels)
 
-    lazy = signal._lazy if lazy_output is None else bool(lazy_output)
-    answer = _answer(selection, labels, arrays, plan)
-    if not lazy:
-        answer = compute(
-            answer,
-            show_progressbar=checks.progressbar(show_progressbar),
-            num_workers=num_workers,
-            in_memory=in_memory,
+    options = {
+        "show_progressbar": checks.progressbar(show_progressbar),
+        "num_workers": num_workers,
+        "in_memory": in_memory,
+    }
+    lattice = None
+    if rotation_step is not None:
+        step = None if rotation_step == "auto" else float(rotation_step)
+        lattice = find_series(
+            selection, arrays[0], plan, beam_energy=energy, step=step, **options
         )
+        record["series"] = _series_record(rotation_step, lattice)
+
+    lazy = signal._lazy if lazy_output is None else bool(lazy_output)
+    if labels is None:
+        answer = probability_map(selection, arrays, plan)
+    else:
+        answer = region_table(selection, labels, arrays, plan, lattice)
+    if not lazy:
+        answer = compute(answer, **options)
     if labels is not None:
         answer = spread(selection, labels, answer, arrays[0].chunks[: len(shape)])
     return from_array(answer, numbers, signal, record)
 
 
-def _answer(selection, labels, arrays, plan) -> da.Array:
-    if labels is None:
-        return probability_map(selection, arrays, plan)
-    return region_table(selection, labels, arrays, plan)
+def _check_reads_lattices(header, model) -> None:
+    if header.settings.get("lattice") is None:
+        raise ValueError(
+            f"The model {os.fspath(model)!r} does not look for lattices, which is what "
+            "rotation_step is for. Leave rotation_step out, or use another model."
+        )
+
+
+def _series_record(step: float | str, fit: SeriesFit | None) -> dict:
+    """Return what metadata say of a rotation series."""
+    asked = step if step == "auto" else float(step)
+    if fit is None:
+        warnings.warn(
+            "No lattice explains the patterns as a rotation series with equal steps: "
+            "they are decided on as views in unknown orientations. Are they in order, "
+            "and calibrated?",
+            stacklevel=3,
+        )
+        return {"rotation_step": asked, "found": False}
+    return {
+        "rotation_step": asked,
+        "found": True,
+        "step": fit.step,
+        "axis": fit.axis,
+        "centre": list(fit.centre),
+        "reduced_cell": list(fit.cell),
+        "n_spots": fit.n_spots,
+        "n_matched": fit.n_matched,
+    }
 
 
 def _selection(

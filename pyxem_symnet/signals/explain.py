@@ -11,6 +11,8 @@ import numpy as np
 from pyxem_symnet.inference.devices import device_lock, get_model, resolve_device
 from pyxem_symnet.inference.plan import ModelReference, Plan, VectorGeometry
 from pyxem_symnet.inference.preparation import ScanPreparation
+from pyxem_symnet.inference.series import USUAL_BEAM_ENERGY
+from pyxem_symnet.lattice import find_series_lattice
 from pyxem_symnet.signals import checks, levels
 from pyxem_symnet.signals.calibration import read_detector
 from pyxem_symnet.signals.explain_influence import Influence, Profile, Trial, shares
@@ -20,7 +22,8 @@ from pyxem_symnet.signals.explain_views import View, read_views
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pyxem_symnet.lattice import LatticeFit
+    from pyxem_symnet.descriptors.spots import Spots
+    from pyxem_symnet.lattice import LatticeFit, SeriesFit
 
 # Answers for the same patterns differ by less, on whatever device
 _SAME = 0.02
@@ -240,7 +243,10 @@ def explain(
     with device_lock(where):
         model = get_model(reference, where)
         spots, found = read_views(signals, points, scans, plan, model)
-        trial = Trial(model, spots, plan)
+        lattice = None
+        if record.get("series") and len(points) == included:
+            lattice = _series_lattice(record, spots[0], points, shape)
+        trial = Trial(model, spots, plan, lattice)
         profile = trial.profile()
         names = [_name(view, len(signals)) for view in found]
         recomputed = trial.probabilities
@@ -344,6 +350,19 @@ def _check_same(answer: np.ndarray, recomputed: np.ndarray) -> None:
             "those that were classified, or were changed since. Give the signal that "
             "was classified, or classify this one."
         )
+
+
+def _series_lattice(record: dict, spots: Spots, points, shape) -> SeriesFit | None:
+    """Return the lattice that the patterns had as a rotation series."""
+    views = [np.empty((0, 3)) for _ in range(shape[0])]
+    for (place,), each in zip(points, spots.to_arrays(), strict=True):
+        views[place] = each
+    asked = record["series"]["rotation_step"]
+    return find_series_lattice(
+        views,
+        record.get("beam_energy") or USUAL_BEAM_ENERGY,
+        None if asked == "auto" else asked,
+    )
 
 
 def _name(view: View, n_signals: int) -> str:

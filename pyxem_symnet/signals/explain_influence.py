@@ -93,18 +93,27 @@ class Trial:
         Spots of the same patterns in one signal or more.
     plan
         Settings of the classification.
+    lattice
+        That of the patterns, if it is known already.
     """
 
-    def __init__(self, model: torch.nn.Module, spots: Sequence[Spots], plan: Plan):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        spots: Sequence[Spots],
+        plan: Plan,
+        lattice: LatticeFit | None = None,
+    ):
         self._model = model
         self._spots = list(spots)
         self._plan = plan
         self._each = self._accumulate(model, self._spots)
         total = pool(self._each)
         self._kept = total.get(KEPT)
+        self._known_lattice = lattice
         # The lattice of all patterns: looked for once, it takes longest
-        read = getattr(model, "read_lattices", lambda features: features)
-        self._sum = read(total)
+        read = getattr(model, "read_lattices", lambda features, fits: features)
+        self._sum = read(total, [lattice])
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -119,8 +128,8 @@ class Trial:
     @property
     def lattice(self) -> LatticeFit | None:
         """The lattice that explains the patterns, if one was found."""
-        if self._kept is None:
-            return None
+        if self._kept is None or self._known_lattice is not None:
+            return self._known_lattice
         from pyxem_symnet.lattice import find_lattice
 
         views = self._model.lattice.views(self._kept[0])

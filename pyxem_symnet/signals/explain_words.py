@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyxem_symnet.lattice import SeriesFit
 from pyxem_symnet.signals.explain_influence import shares
 from pyxem_symnet.symmetry import level_of, members, space_group
 
@@ -150,10 +151,16 @@ def _lattice(fit: LatticeFit) -> str:
     a, b, c, *angles = fit.cell
     alpha, beta, gamma = (f"{angle:.1f}" for angle in angles)
     share = percent(fit.n_matched / max(1, fit.n_spots))
+    turned = ""
+    if isinstance(fit, SeriesFit):
+        turned = (
+            f", each turned by {fit.step:.2f} degrees from the last about an axis "
+            f"{fit.axis:.0f} degrees from x"
+        )
     return (
         f"A lattice explains {share} of {counted(fit.n_spots, 'spot')} in "
-        f"{counted(len(fit.views), 'pattern')}. Its reduced primitive cell: {a:.2f}, "
-        f"{b:.2f} and {c:.2f} Å, {alpha}, {beta} and {gamma} degrees."
+        f"{counted(len(fit.views), 'pattern')}{turned}. Its reduced primitive cell: "
+        f"{a:.2f}, {b:.2f} and {c:.2f} Å, {alpha}, {beta} and {gamma} degrees."
     )
 
 

@@ -30,7 +30,7 @@ LABELS_FILE = "labels.yaml"
 KINDS = ("pattern", "series", "rings", "amorphous")
 
 _REQUIRED = ("name", "files", "pixel_size", "units", "kind")
-_OPTIONAL = ("beam_energy", "centre", "mask", "space_group")
+_OPTIONAL = ("beam_energy", "centre", "mask", "rotation_step", "space_group")
 # Words for people
 _REMARKS = ("comment", "description", "licence", "note", "phase", "source")
 
@@ -66,6 +66,9 @@ class Entry:
         In kV, None if it is not known.
     mask
         File of detector pixels to exclude: those that are not 0.
+    rotation_step
+        Angle between patterns of a series in degrees; "auto" to find it
+        if they are one; None if they are not.
     slug
         The name as part of the name of a file.
     """
@@ -78,6 +81,7 @@ class Entry:
     centre: str | tuple[float, float] = "auto"
     beam_energy: float | None = None
     mask: Path | None = None
+    rotation_step: float | str | None = None
     slug: str = ""
 
 
@@ -258,6 +262,7 @@ def _read_entry(values, number: int, folder: Path) -> Entry | BrokenEntry:
             centre=_centre(values.get("centre")),
             beam_energy=energy,
             mask=None if mask is None else _find_files(mask, folder)[0],
+            rotation_step=_rotation_step(values, kind),
         )
     except ValueError as error:
         return BrokenEntry(title, None if kind is None else str(kind), str(error))
@@ -346,6 +351,12 @@ def _centre(value) -> str | tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError(f"centre must be 'auto' or [x, y] in pixels, not {value!r}.")
     return _number(value[0], "centre"), _number(value[1], "centre")
+
+
+def _rotation_step(values: dict, kind) -> float | str | None:
+    """Return the step. Of a series it may be "auto", the default, or null."""
+    value = values.get("rotation_step", "auto" if kind == "series" else None)
+    return value if value in (None, "auto") else _number(value, "rotation_step")
 
 
 def _number(value, name: str) -> float:

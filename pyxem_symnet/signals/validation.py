@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -233,6 +234,19 @@ def _reason(error: Exception) -> str:
     return text if expected else f"{type(error).__name__}: {text}"
 
 
+def _pool(signal, rotation_step: float | str | None, options: dict):
+    """Classify all patterns together, as a rotation series if they are one."""
+    header = ModelReference.find(options["model"])[1]
+    reads_lattices = header.settings.get("lattice") is not None
+    if rotation_step is None or len(signal.data) == 1 or not reads_lattices:
+        one_crystal = np.zeros(len(signal.data), int)
+        return classify_space_group(signal, regions=one_crystal, **options)
+    with warnings.catch_warnings():
+        # Labels of kind "series" need not mean that the steps are equal
+        warnings.filterwarnings("ignore", message="No lattice explains the patterns")
+        return classify_space_group(signal, rotation_step=rotation_step, **options)
+
+
 def _classify(
     patterns: LabelledPatterns, model, device: str, show_progressbar: bool
 ) -> Validation:
@@ -251,8 +265,7 @@ def _classify(
         "show_progressbar": show_progressbar,
     }
     single = classify_space_group(signal, **options)
-    one_crystal = np.zeros(len(signal.data), int)
-    pooled = classify_space_group(signal, regions=one_crystal, **options)
+    pooled = _pool(signal, entry.rotation_step, options)
     explanation = pooled.explain(signal, region=0, device=device)
     alone = explanation
     if len(signal.data) > 1:
