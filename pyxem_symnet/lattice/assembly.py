@@ -17,7 +17,6 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-from pyxem_symnet.lattice.candidates import distinct
 from pyxem_symnet.lattice.metric import determinant, is_plausible, reduce_metric
 from pyxem_symnet.lattice.nets import Net
 from pyxem_symnet.lattice.scores import SMALLEST_VOLUME
@@ -33,6 +32,8 @@ _ROWS = np.array(
 )
 # How many times a row's spacing is that of the common row, in either net
 _MULTIPLES = ((1, 1), (1, 2), (2, 1))
+# They may be longer than the farthest spot
+_REACH = 1.5
 # Common rows of two nets that are tried, the shortest ones
 _N_COMMON = 12
 # A net may show so small a part of the lattice's plane: a glide plane leaves half
@@ -56,6 +57,7 @@ _COSINES = np.cos(np.radians([90, 60, 120, 45, 135, 30, 150]))
 _COMPLETIONS = [(m, n) for m in range(-6, 7) for n in range(-6, 7)]
 # Shifts along a row agree within this share of its spacing
 _SHIFT_ERROR = 0.01
+_SHIFT_ERRORS = 5.0
 # Larger denominators are no lattice that anything shows
 _LARGEST_DENOMINATOR = 2000
 
@@ -75,7 +77,7 @@ def common_rows(one: Net, other: Net) -> tuple[np.ndarray, np.ndarray]:
     """
     lengths, errors = one.lengths(_ROWS)
     others, other_errors = other.lengths(_ROWS)
-    near, near_other = lengths < one.radius, others < other.radius
+    near, near_other = lengths < _REACH * one.radius, others < _REACH * other.radius
     found = []
     for k, m in _MULTIPLES:
         difference = abs(k * lengths[:, None] - m * others)
@@ -89,7 +91,7 @@ def common_rows(one: Net, other: Net) -> tuple[np.ndarray, np.ndarray]:
 
 def join_three(
     nets: Sequence[Net], shortest: float, largest_volume: float
-) -> tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:
     """Return the metrics of lattices that three nets with three rows make.
 
     Parameters
@@ -103,11 +105,8 @@ def join_three(
 
     Returns
     -------
-    metrics
+    ndarray
         Reduced metric tensors in 1/Å², of shape (metrics, 3, 3).
-    indices
-        Number of nets that show only half of their plane, of shape
-        (metrics,).
     """
     a, b, c = nets
     return _join(
@@ -126,12 +125,11 @@ def join_three(
 def _join(
     u_a, u_b, v_a, v_c, w_b, w_c, gram_a, gram_b, gram_c, shortest, largest_volume
 ):
-    """Return metrics, and how many nets show half, for all choices of rows.
+    """Return metrics for all choices of rows.
 
     Row u is common to the nets a and b, v to a and c, w to b and c.
     """
     metrics = []
-    halves = []
     gram = np.empty((3, 3))
     for i in range(len(u_a)):
         for j in range(len(v_a)):
@@ -170,17 +168,15 @@ def _join(
                     volume = 1 / math.sqrt(inverse)
                     if not SMALLEST_VOLUME <= volume <= largest_volume:
                         continue
-                    half = _count_halves(generators / unit, basis)
-                    if half < 0:
+                    if not _show_half(generators / unit, basis):
                         continue
                     metric = reduce_metric(basis @ gram @ basis.T)
                     if is_plausible(metric, shortest):
                         metrics.append(metric)
-                        halves.append(half)
     found = np.empty((len(metrics), 3, 3))
     for i in range(len(metrics)):
         found[i] = metrics[i]
-    return found, np.array(halves)
+    return found
 
 
 @njit(cache=True, nogil=True)
@@ -250,21 +246,18 @@ def _generated(vectors):
 
 
 @njit(cache=True, nogil=True)
-def _count_halves(nets, basis):
-    """Return how many of the nets are half of their plane, -1 if one is less."""
+def _show_half(nets, basis):
+    """Return whether each of the nets is at least half of its plane."""
     back = np.linalg.inv(basis)
-    n = 0
     for net in range(3):
         p = np.round(nets[2 * net] @ back)
         q = np.round(nets[2 * net + 1] @ back)
         index = _common_divisor(
-            _common_divisor(abs(p[1] * q[2] - p[2] * q[1]), abs(p[2] * q[0] - p[0] * q[2])),
-            abs(p[0] * q[1] - p[1] * q[0]),
+            abs(p[1] * q[2] - p[2] * q[1]), abs(p[2] * q[0] - p[0] * q[2])
         )
-        if index > _LARGEST_INDEX:
-            return -1
-        n += index > 1
-    return n
+        if _common_divisor(index, abs(p[0] * q[1] - p[1] * q[0])) > _LARGEST_INDEX:
+            return False
+    return True
 
 
 def join_on_row(
@@ -291,6 +284,7 @@ def join_on_row(
         for v_a, v_c in zip(*common_rows(a, c), strict=True):
             if u_a[0] * v_a[1] != u_a[1] * v_a[0]:
                 continue
+            error = _SHIFT_ERROR + _SHIFT_ERRORS * a.scale_error
             spacing, *sides = _beside_row((a, b, c), (u_a, u_b, v_c))
             (x_a, y_a), (x_b, y_b), (x_c, y_c) = sides
             k, p, q = _SUMS.T
@@ -301,7 +295,7 @@ def join_on_row(
             for mirror in itertools.product((1, -1), repeat=2):
                 shift = (k * mirror[0] * x_c - p * x_a - q * mirror[1] * x_b) / spacing
                 good = abs(cosines) < 1 - _LEAST_BOX
-                good &= abs(shift - np.rint(shift)) < _SHIFT_ERROR
+                good &= abs(shift - np.rint(shift)) < error
                 for i in np.flatnonzero(good):
                     gram = _gram(spacing, (x_a, y_a), (mirror[1] * x_b, y_b), cosines[i])
                     generators = np.array(

@@ -35,6 +35,7 @@ from pyxem_symnet.lattice.metric import is_plausible, reduce_metric
 from pyxem_symnet.lattice.ranking import likelihood
 from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
 from pyxem_symnet.lattice.search import COARSE, PRECISE, Search
+from pyxem_symnet.lattice.zones import metrics_of_nets
 
 # The coarse search is left out where the precise one explains this share of spots
 _EXPLAINED = 0.8
@@ -147,8 +148,20 @@ def _search(
         refined.append(best_related(fit, views, search, shortest))
         if many and refined[-1].n_matched > _RIGHT * refined[-1].n_spots:
             break
+    refined += _fits_of_nets(views, search, shortest)
     best = max(refined, key=lambda fit: likelihood(fit, search, wavelength))
     return best if best.n_matched else None
+
+
+def _fits_of_nets(
+    views: list[SpotList], search: Search, shortest: float
+) -> list[LatticeFit]:
+    """Return fits of the lattices that views along zone axes suggest."""
+    fits = []
+    for metric in metrics_of_nets(views, search, shortest):
+        metric = refine_metric(index_views(metric, views, search))
+        fits.append(index_views(metric, views, search))
+    return fits
 
 
 def _best_by_lines(

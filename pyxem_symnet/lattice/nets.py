@@ -52,12 +52,15 @@ class Net(NamedTuple):
         Distance of the farthest spot that is on it in 1/Å.
     scale_error
         Relative error of distances that nets of two views may differ by.
+    n_spots
+        Number of spots that are on it.
     """
 
     basis: np.ndarray
     covariance: np.ndarray
     radius: float
     scale_error: float
+    n_spots: int
 
     @property
     def metric(self) -> np.ndarray:
@@ -130,6 +133,7 @@ def find_net(vectors: np.ndarray, search: Search) -> Net | None:
         error**2 * np.linalg.inv(normal),
         float(np.hypot(*places[on_net].T).max()),
         _TILT_ERROR + _SCALE_ERRORS * search.scale_error,
+        int(on_net.sum()),
     )
 
 

@@ -71,7 +71,7 @@ def likelihood(fit: LatticeFit, search: Search, wavelength: float) -> float:
         squares += (error[view.matched, :2] ** 2).sum()
     variance = max(squares / (2 * n_matched), _LEAST_ERROR**2)
     total -= n_matched * math.log(2 * math.pi * variance) + squares / (2 * variance)
-    return total - _cost(fit.metric, search.symmetry_tolerance)
+    return total - parameter_cost(fit.metric, search.symmetry_tolerance)
 
 
 def _n_reflections(
@@ -100,7 +100,15 @@ def _n_reflections(
     return (n if len(half) else 0), max(n_even.min(initial=n), 1)
 
 
-def _cost(metric: np.ndarray, tolerance: float) -> float:
-    """Return what the free parameters of a lattice cost."""
+def parameter_cost(metric: np.ndarray, tolerance: float) -> float:
+    """Return the log likelihood that the free parameters of a lattice cost.
+
+    Parameters
+    ----------
+    metric
+        Metric tensor of a reduced basis in 1/Å², of shape (3, 3).
+    tolerance
+        Deviation in degrees within which a lattice has a symmetry.
+    """
     groups = lattice_groups(metric, tolerance)
     return _PER_PARAMETER * min(_N_PARAMETERS[group.system] for group in groups)

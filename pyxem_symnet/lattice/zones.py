@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Metrics that the nets of views along zone axes suggest."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+
+from pyxem_symnet.lattice.assembly import join_at_angles, join_on_row, join_three
+from pyxem_symnet.lattice.candidates import distinct
+from pyxem_symnet.lattice.indexing import SpotList
+from pyxem_symnet.lattice.metric import determinant, fill_reflections
+from pyxem_symnet.lattice.nets import Net, find_nets
+from pyxem_symnet.lattice.ranking import parameter_cost
+from pyxem_symnet.lattice.search import Search
+
+# Nets that lattices are put together from, those of most spots
+_N_NETS = 5
+# Metrics of one kind have the same lengths within this, in 1/Å
+_PRECISION = 1e-3
+_MOST_KINDS = 150
+_N_METRICS = 12
+_MOST_REFLECTIONS = 4000
+
+
+def metrics_of_nets(
+    views: Sequence[SpotList], search: Search, shortest: float
+) -> list[np.ndarray]:
+    """Return the likeliest metrics of lattices that hold the nets of views.
+
+    Where no three nets make a lattice that holds all of them, two are put at
+    special angles, and each may be that of two equivalent planes.
+
+    Parameters
+    ----------
+    views
+        Spots of each view.
+    search
+        Settings.
+    shortest
+        Least length of a reciprocal vector in 1/Å.
+
+    Returns
+    -------
+    list of ndarray
+        Reduced metric tensors in 1/Å² of shape (3, 3), at most twelve,
+        those of high symmetry and a small cell first. None if fewer than
+        two views show a net.
+    """
+    nets = sorted(find_nets(views, search), key=lambda net: -net.n_spots)[:_N_NETS]
+    limits = shortest, search.largest_volume
+    found = [np.empty((0, 3, 3))]
+    for three in itertools.combinations(nets, 3):
+        found.append(join_three(three, *limits))
+        found.append(join_on_row(three, *limits))
+    metrics = _best(np.concatenate(found), nets, search)
+    if not metrics:
+        for a, b in itertools.combinations(nets, 2):
+            found.append(join_at_angles((a, b), *limits))
+            found += [join_three(nets, *limits) for nets in ((a, a, b), (a, b, b))]
+        metrics = _best(np.concatenate(found), nets, search)
+    return metrics
+
+
+def _best(
+    metrics: np.ndarray, nets: Sequence[Net], search: Search
+) -> list[np.ndarray]:
+    """Return the likeliest metrics of those that hold all nets."""
+    volumes = 1 / np.sqrt(np.linalg.det(metrics))
+    metrics = metrics[np.argsort(volumes, kind="stable")]
+    metrics = metrics[distinct(metrics, _PRECISION, 1 / _PRECISION, len(metrics))]
+    forms = [_form(net) for net in nets]
+    chosen = []
+    for metric in metrics:
+        if all(_holds(metric, *form) for form in forms):
+            price = parameter_cost(metric, search.symmetry_tolerance)
+            chosen.append((price - math.log(determinant(metric)) / 2, metric))
+            if len(chosen) == _MOST_KINDS:
+                break
+    chosen.sort(key=lambda pair: pair[0])
+    return [metric for _, metric in chosen[:_N_METRICS]]
+
+
+def _form(net: Net) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lengths of a net's sides and diagonal, and their errors."""
+    return net.lengths(np.array([(1, 0), (0, 1), (1, 1)]))
+
+
+@njit(cache=True, nogil=True)
+def _holds(metric, sides, errors):
+    """Return whether a lattice holds two vectors of such lengths and sum."""
+    hkl = np.empty((_MOST_REFLECTIONS, 3))
+    squares = np.empty(_MOST_REFLECTIONS)
+    n = fill_reflections(metric, sides[1] + errors[1], hkl, squares)
+    for i in range(n):
+        if abs(math.sqrt(squares[i]) - sides[0]) > errors[0]:
+            continue
+        along = metric @ hkl[i]
+        for j in range(n):
+            if abs(math.sqrt(squares[j]) - sides[1]) > errors[1]:
+                continue
+            product = abs(along[0] * hkl[j, 0] + along[1] * hkl[j, 1] + along[2] * hkl[j, 2])
+            for sign in (1, -1):
+                square = max(squares[i] + squares[j] + sign * 2 * product, 0.0)
+                if abs(math.sqrt(square) - sides[2]) < errors[2]:
+                    return True
+    return False
