@@ -32,7 +32,9 @@ from pyxem_symnet.lattice.indexing import (
     refine_metric,
 )
 from pyxem_symnet.lattice.metric import is_plausible, reduce_metric
+from pyxem_symnet.lattice.nets import find_nets
 from pyxem_symnet.lattice.ranking import likelihood
+from pyxem_symnet.lattice.reorient import index_nets
 from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
 from pyxem_symnet.lattice.search import COARSE, PRECISE, Search
 from pyxem_symnet.lattice.zones import metrics_of_nets
@@ -148,20 +150,23 @@ def _search(
         refined.append(best_related(fit, views, search, shortest))
         if many and refined[-1].n_matched > _RIGHT * refined[-1].n_spots:
             break
-    refined += _fits_of_nets(views, search, shortest)
+    refined = _settled(refined, views, search, shortest)
     best = max(refined, key=lambda fit: likelihood(fit, search, wavelength))
     return best if best.n_matched else None
 
 
-def _fits_of_nets(
-    views: list[SpotList], search: Search, shortest: float
+def _settled(
+    fits: list[LatticeFit], views: list[SpotList], search: Search, shortest: float
 ) -> list[LatticeFit]:
-    """Return fits of the lattices that views along zone axes suggest."""
-    fits = []
-    for metric in metrics_of_nets(views, search, shortest):
-        metric = refine_metric(index_views(metric, views, search))
-        fits.append(index_views(metric, views, search))
-    return fits
+    """Return fits, and others that nets suggest, with their views as nets lie."""
+    nets = find_nets(views, search)
+    seen = [net for net in nets if net is not None]
+    metrics = [fit.metric for fit in fits] if seen else []
+    settled = [] if seen else list(fits)
+    for metric in metrics + metrics_of_nets(seen, search, shortest):
+        metric = refine_metric(index_nets(metric, views, nets, search))
+        settled.append(index_nets(metric, views, nets, search))
+    return settled
 
 
 def _best_by_lines(

@@ -80,8 +80,8 @@ class Net(NamedTuple):
         return lengths, _N_ERRORS * errors + self.scale_error * lengths
 
 
-def find_nets(views: Sequence[SpotList], search: Search) -> list[Net]:
-    """Return the nets of those views that show one.
+def find_nets(views: Sequence[SpotList], search: Search) -> list[Net | None]:
+    """Return the net of each view, None where it shows none.
 
     Parameters
     ----------
@@ -90,8 +90,7 @@ def find_nets(views: Sequence[SpotList], search: Search) -> list[Net]:
     search
         Settings.
     """
-    nets = [find_net(view.vectors[: search.n_spots], search) for view in views]
-    return [net for net in nets if net is not None]
+    return [find_net(view.vectors[: search.n_spots], search) for view in views]
 
 
 def find_net(vectors: np.ndarray, search: Search) -> Net | None:

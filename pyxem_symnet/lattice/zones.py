@@ -8,14 +8,13 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
 from pyxem_symnet.lattice.assembly import join_at_angles, join_on_row, join_three
 from pyxem_symnet.lattice.candidates import distinct
-from pyxem_symnet.lattice.indexing import SpotList
-from pyxem_symnet.lattice.metric import determinant, fill_reflections
-from pyxem_symnet.lattice.nets import Net, find_nets
+from pyxem_symnet.lattice.metric import determinant
+from pyxem_symnet.lattice.nets import Net
 from pyxem_symnet.lattice.ranking import parameter_cost
+from pyxem_symnet.lattice.reorient import holds_net
 from pyxem_symnet.lattice.search import Search
 
 # Nets that lattices are put together from, those of most spots
@@ -24,11 +23,10 @@ _N_NETS = 5
 _PRECISION = 1e-3
 _MOST_KINDS = 150
 _N_METRICS = 12
-_MOST_REFLECTIONS = 4000
 
 
 def metrics_of_nets(
-    views: Sequence[SpotList], search: Search, shortest: float
+    nets: Sequence[Net], search: Search, shortest: float
 ) -> list[np.ndarray]:
     """Return the likeliest metrics of lattices that hold the nets of views.
 
@@ -37,8 +35,8 @@ def metrics_of_nets(
 
     Parameters
     ----------
-    views
-        Spots of each view.
+    nets
+        Nets of views.
     search
         Settings.
     shortest
@@ -48,10 +46,10 @@ def metrics_of_nets(
     -------
     list of ndarray
         Reduced metric tensors in 1/Å² of shape (3, 3), at most twelve,
-        those of high symmetry and a small cell first. None if fewer than
-        two views show a net.
+        those of high symmetry and a small cell first. None of fewer than
+        two nets.
     """
-    nets = sorted(find_nets(views, search), key=lambda net: -net.n_spots)[:_N_NETS]
+    nets = sorted(nets, key=lambda net: -net.n_spots)[:_N_NETS]
     limits = shortest, search.largest_volume
     found = [np.empty((0, 3, 3))]
     for three in itertools.combinations(nets, 3):
@@ -73,10 +71,9 @@ def _best(
     volumes = 1 / np.sqrt(np.linalg.det(metrics))
     metrics = metrics[np.argsort(volumes, kind="stable")]
     metrics = metrics[distinct(metrics, _PRECISION, 1 / _PRECISION, len(metrics))]
-    forms = [_form(net) for net in nets]
     chosen = []
     for metric in metrics:
-        if all(_holds(metric, *form) for form in forms):
+        if all(holds_net(metric, net) for net in nets):
             price = parameter_cost(metric, search.symmetry_tolerance)
             chosen.append((price - math.log(determinant(metric)) / 2, metric))
             if len(chosen) == _MOST_KINDS:
@@ -84,28 +81,3 @@ def _best(
     chosen.sort(key=lambda pair: pair[0])
     return [metric for _, metric in chosen[:_N_METRICS]]
 
-
-def _form(net: Net) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lengths of a net's sides and diagonal, and their errors."""
-    return net.lengths(np.array([(1, 0), (0, 1), (1, 1)]))
-
-
-@njit(cache=True, nogil=True)
-def _holds(metric, sides, errors):
-    """Return whether a lattice holds two vectors of such lengths and sum."""
-    hkl = np.empty((_MOST_REFLECTIONS, 3))
-    squares = np.empty(_MOST_REFLECTIONS)
-    n = fill_reflections(metric, sides[1] + errors[1], hkl, squares)
-    for i in range(n):
-        if abs(math.sqrt(squares[i]) - sides[0]) > errors[0]:
-            continue
-        along = metric @ hkl[i]
-        for j in range(n):
-            if abs(math.sqrt(squares[j]) - sides[1]) > errors[1]:
-                continue
-            product = abs(along[0] * hkl[j, 0] + along[1] * hkl[j, 1] + along[2] * hkl[j, 2])
-            for sign in (1, -1):
-                square = max(squares[i] + squares[j] + sign * 2 * product, 0.0)
-                if abs(math.sqrt(square) - sides[2]) < errors[2]:
-                    return True
-    return False
