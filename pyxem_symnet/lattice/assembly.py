@@ -3,14 +3,12 @@
 
 Two planes of a lattice through the origin have a row in common: the same length is
 then in both nets, or twice the length where every other reflection is absent from
-one. Three nets with three common rows hold all six products of those rows. Two
-nets leave one product open, which a vector of a known length or a special angle
-between the planes gives.
+one. Three nets with three common rows hold all six products of those rows. Nets that
+have one row in common are the matter of :mod:`~pyxem_symnet.lattice.sheaves`.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -33,31 +31,13 @@ _ROWS = np.array(
 # How many times a row's spacing is that of the common row, in either net
 _MULTIPLES = ((1, 1), (1, 2), (2, 1))
 # They may be longer than the farthest spot
-_REACH = 1.5
+_REACH = 2.0
 # Common rows of two nets that are tried, the shortest ones
 _N_COMMON = 12
 # A net may show so small a part of the lattice's plane: a glide plane leaves half
 _LARGEST_INDEX = 2
-# Least volume of the unit cell of three rows in that of a box of the same edges
-_LEAST_BOX = 0.02
-# A net that shares one row with two others, in terms of theirs: k c = p a + q b, but
-# for multiples of that row
-_SUMS = np.array(
-    [
-        (k, p, q)
-        for k in (1, 2)
-        for p in (1, 2, 3)
-        for q in (-3, -2, -1, 1, 2, 3)
-        if math.gcd(k, p, q) == 1 and abs(p * q) < 6
-    ]
-)
-# Angles between planes that two nets with one row in common are put at
-_COSINES = np.cos(np.radians([90, 60, 120, 45, 135, 30, 150]))
-# Vectors of a net, one of which completes any of its rows
-_COMPLETIONS = [(m, n) for m in range(-6, 7) for n in range(-6, 7)]
-# Shifts along a row agree within this share of its spacing
-_SHIFT_ERROR = 0.01
-_SHIFT_ERRORS = 5.0
+#: Least volume of the unit cell of three rows in that of a box of the same edges
+LEAST_BOX = 0.02
 # Larger denominators are no lattice that anything shows
 _LARGEST_DENOMINATOR = 2000
 
@@ -156,14 +136,14 @@ def _join(
                     # Three angles between rows close in two ways
                     gram[1, 2] = gram[2, 1] = sign * vw
                     inverse = determinant(gram)
-                    if inverse < _LEAST_BOX**2 * uu * vv * ww:
+                    if inverse < LEAST_BOX**2 * uu * vv * ww:
                         continue
                     generators, unit = _generators(
                         u_a[i], v_a[j], u_b[i], w_b[k], v_c[j], sign * w_c[k]
                     )
                     if unit == 0:
                         continue
-                    basis = _generated(generators) / unit
+                    basis = generated(generators) / unit
                     inverse *= (basis[0, 0] * basis[1, 1] * basis[2, 2]) ** 2
                     volume = 1 / math.sqrt(inverse)
                     if not SMALLEST_VOLUME <= volume <= largest_volume:
@@ -224,8 +204,19 @@ def _common_divisor(a, b):
 
 
 @njit(cache=True, nogil=True)
-def _generated(vectors):
-    """Return the triangular basis of all sums of integer vectors, (n, 3)."""
+def generated(vectors):
+    """Return the triangular basis of all sums of integer vectors.
+
+    Parameters
+    ----------
+    vectors
+        Whole numbers in floating point, of shape (n, 3), which span space.
+
+    Returns
+    -------
+    ndarray
+        Of shape (3, 3), with a positive diagonal.
+    """
     rest = vectors.copy()
     basis = np.zeros((3, 3))
     for column in range(3):
@@ -258,127 +249,3 @@ def _show_half(nets, basis):
         if _common_divisor(index, abs(p[0] * q[1] - p[1] * q[0])) > _LARGEST_INDEX:
             return False
     return True
-
-
-def join_on_row(
-    nets: Sequence[Net], shortest: float, largest_volume: float
-) -> np.ndarray:
-    """Return the metrics of lattices of three nets that have one row in common.
-
-    Seen along that row, the next rows of the three nets are points of a plane
-    lattice, of which the distances from the row are known.
-
-    Parameters
-    ----------
-    nets, shortest, largest_volume
-        As for :func:`join_three`.
-
-    Returns
-    -------
-    ndarray
-        Reduced metric tensors in 1/Å², of shape (metrics, 3, 3).
-    """
-    a, b, c = nets
-    metrics = []
-    for u_a, u_b in zip(*common_rows(a, b), strict=True):
-        for v_a, v_c in zip(*common_rows(a, c), strict=True):
-            if u_a[0] * v_a[1] != u_a[1] * v_a[0]:
-                continue
-            error = _SHIFT_ERROR + _SHIFT_ERRORS * a.scale_error
-            spacing, *sides = _beside_row((a, b, c), (u_a, u_b, v_c))
-            (x_a, y_a), (x_b, y_b), (x_c, y_c) = sides
-            k, p, q = _SUMS.T
-            cosines = (k**2 * y_c**2 - p**2 * y_a**2 - q**2 * y_b**2) / (
-                2 * p * q * y_a * y_b
-            )
-            # The rest is whole spacings of the row, which the third net has, too
-            for mirror in itertools.product((1, -1), repeat=2):
-                shift = (k * mirror[0] * x_c - p * x_a - q * mirror[1] * x_b) / spacing
-                good = abs(cosines) < 1 - _LEAST_BOX
-                good &= abs(shift - np.rint(shift)) < error
-                for i in np.flatnonzero(good):
-                    gram = _gram(spacing, (x_a, y_a), (mirror[1] * x_b, y_b), cosines[i])
-                    generators = np.array(
-                        [(k[i], 0, 0), (0, k[i], 0), (0, 0, k[i]), (np.rint(shift[i]), p[i], q[i])],
-                        float,
-                    )
-                    basis = _generated(generators) / k[i]
-                    metrics.append(basis @ gram @ basis.T)
-    return _plausible(metrics, shortest, largest_volume)
-
-
-def join_at_angles(
-    nets: Sequence[Net], shortest: float, largest_volume: float
-) -> np.ndarray:
-    """Return the metrics of two nets with a common row, at special angles.
-
-    Parameters
-    ----------
-    nets
-        Two nets.
-    shortest, largest_volume
-        As for :func:`join_three`.
-
-    Returns
-    -------
-    ndarray
-        Reduced metric tensors in 1/Å², of shape (metrics, 3, 3).
-    """
-    a, b = nets
-    metrics = []
-    for u_a, u_b in zip(*common_rows(a, b), strict=True):
-        spacing, (x_a, y_a), (x_b, y_b) = _beside_row((a, b), (u_a, u_b))
-        for cosine in _COSINES:
-            metrics.append(_gram(spacing, (x_a, y_a), (x_b, y_b), cosine))
-    return _plausible(metrics, shortest, largest_volume)
-
-
-def _beside_row(nets: Sequence[Net], rows: Sequence[np.ndarray]) -> tuple:
-    """Return the spacing of a common row, and where each net's next row is.
-
-    That is the shift along the row and the distance from it in 1/Å.
-    """
-    spacings = []
-    sides = []
-    for net, row in zip(nets, rows, strict=True):
-        row = row / math.gcd(*map(int, row))
-        along = row @ net.basis
-        spacing = float(np.hypot(*along))
-        # A vector of the net that completes the row
-        m, n = next(
-            (m, n) for m, n in _COMPLETIONS if abs(row[0] * n - row[1] * m) == 1
-        )
-        other = np.array([m, n]) @ net.basis
-        spacings.append(spacing)
-        sides.append(
-            (
-                float(other @ along) / spacing,
-                abs(float(other[0] * along[1] - other[1] * along[0])) / spacing,
-            )
-        )
-    return min(spacings), *sides
-
-
-def _gram(spacing, one, other, cosine) -> np.ndarray:
-    """Return the metric of a row and the next row of each of two planes."""
-    (x_1, y_1), (x_2, y_2) = one, other
-    row = np.array([spacing, 0, 0])
-    first = np.array([x_1, y_1, 0])
-    second = np.array([x_2, y_2 * cosine, y_2 * math.sqrt(1 - cosine**2)])
-    basis = np.array([row, first, second])
-    return basis @ basis.T
-
-
-def _plausible(
-    metrics: list[np.ndarray], shortest: float, largest_volume: float
-) -> np.ndarray:
-    """Return the metrics that may be a crystal's, reduced."""
-    good = []
-    for metric in metrics:
-        inverse = determinant(metric)
-        if inverse <= 0 or not SMALLEST_VOLUME <= 1 / math.sqrt(inverse) <= largest_volume:
-            continue
-        metric = reduce_metric(metric)
-        if is_plausible(metric, shortest):
-            good.append(metric)
-    return np.array(good).reshape(-1, 3, 3)

@@ -230,4 +230,3 @@ def _best_by_views(
         for metric in metrics
     ]
     return sorted(fits, key=lambda fit: -fit.log_likelihood)
-

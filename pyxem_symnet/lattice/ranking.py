@@ -22,6 +22,8 @@ from pyxem_symnet.lattice.symmetry import lattice_groups
 # Parameters of a cell of each lattice system, and the log likelihood each costs
 _N_PARAMETERS = {"a": 6, "m": 4, "o": 3, "t": 2, "r": 2, "h": 2, "c": 1}
 _PER_PARAMETER = 5.0
+# Of lattices that differ in nothing else the smaller cell is taken
+_PER_LOG_VOLUME = 0.5
 # Log likelihood that half of the reflections of a view are absent, as a glide plane
 # across the beam makes them
 _HALF_ABSENT = 4.0
@@ -71,6 +73,7 @@ def likelihood(fit: LatticeFit, search: Search, wavelength: float) -> float:
         squares += (error[view.matched, :2] ** 2).sum()
     variance = max(squares / (2 * n_matched), _LEAST_ERROR**2)
     total -= n_matched * math.log(2 * math.pi * variance) + squares / (2 * variance)
+    total -= _PER_LOG_VOLUME * math.log(fit.volume)
     return total - parameter_cost(fit.metric, search.symmetry_tolerance)
 
 

@@ -8,7 +8,6 @@ no plane but its own.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -65,7 +64,7 @@ def index_nets(
         if net is not None:
             turned = orient_by_net(metric, basis, view, net, search)
             if turned is not None:
-                best = max((turned, *best), key=lambda view: _rank(view, basis)),
+                best = (max((turned, *best), key=lambda view: _rank(view, basis)),)
         indexed += best
         n_spots += min(len(view.vectors), search.n_spots)
         total += fit.log_likelihood

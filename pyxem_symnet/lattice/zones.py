@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pyxem_symnet.lattice.assembly import join_at_angles, join_on_row, join_three
+from pyxem_symnet.lattice.assembly import join_three
 from pyxem_symnet.lattice.candidates import distinct
 from pyxem_symnet.lattice.metric import determinant
 from pyxem_symnet.lattice.nets import Net
 from pyxem_symnet.lattice.ranking import parameter_cost
 from pyxem_symnet.lattice.reorient import holds_net
 from pyxem_symnet.lattice.search import Search
+from pyxem_symnet.lattice.sheaves import join_at_angles, join_on_row
 
 # Nets that lattices are put together from, those of most spots
 _N_NETS = 5
@@ -64,9 +65,7 @@ def metrics_of_nets(
     return metrics
 
 
-def _best(
-    metrics: np.ndarray, nets: Sequence[Net], search: Search
-) -> list[np.ndarray]:
+def _best(metrics: np.ndarray, nets: Sequence[Net], search: Search) -> list[np.ndarray]:
     """Return the likeliest metrics of those that hold all nets."""
     volumes = 1 / np.sqrt(np.linalg.det(metrics))
     metrics = metrics[np.argsort(volumes, kind="stable")]
@@ -80,4 +79,3 @@ def _best(
                 break
     chosen.sort(key=lambda pair: pair[0])
     return [metric for _, metric in chosen[:_N_METRICS]]
-
