@@ -32,8 +32,8 @@ from pyxem_symnet.lattice.indexing import (
     refine_metric,
 )
 from pyxem_symnet.lattice.metric import is_plausible, reduce_metric
-from pyxem_symnet.lattice.nets import find_nets
-from pyxem_symnet.lattice.ranking import likelihood
+from pyxem_symnet.lattice.nets import Net, find_nets
+from pyxem_symnet.lattice.ranking import likelihood, parameter_cost
 from pyxem_symnet.lattice.reorient import index_nets
 from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
 from pyxem_symnet.lattice.search import COARSE, PRECISE, Search
@@ -150,20 +150,37 @@ def _search(
         refined.append(best_related(fit, views, search, shortest))
         if many and refined[-1].n_matched > _RIGHT * refined[-1].n_spots:
             break
-    refined = _settled(refined, views, search, shortest)
-    best = max(refined, key=lambda fit: likelihood(fit, search, wavelength))
+    nets = find_nets(views, search)
+    settled = _settled(refined, views, nets, search, shortest)
+    # Distortions leave residuals that denser lattices make smaller
+    precise = search.scale_error == 0
+    if precise or 2 * sum(net is not None for net in nets) > len(nets):
+        best = max(settled, key=lambda fit: likelihood(fit, search, wavelength))
+    else:
+        best = max(
+            settled,
+            key=lambda fit: (
+                fit.log_likelihood
+                - parameter_cost(fit.metric, search.symmetry_tolerance)
+            ),
+        )
     return best if best.n_matched else None
 
 
 def _settled(
-    fits: list[LatticeFit], views: list[SpotList], search: Search, shortest: float
+    fits: list[LatticeFit],
+    views: list[SpotList],
+    nets: list[Net | None],
+    search: Search,
+    shortest: float,
 ) -> list[LatticeFit]:
     """Return fits, and others that nets suggest, with their views as nets lie."""
-    nets = find_nets(views, search)
     seen = [net for net in nets if net is not None]
-    metrics = [fit.metric for fit in fits] if seen else []
-    settled = [] if seen else list(fits)
-    for metric in metrics + metrics_of_nets(seen, search, shortest):
+    if not seen:
+        return fits
+    metrics = [fit.metric for fit in fits] + metrics_of_nets(seen, search, shortest)
+    settled = []
+    for metric in metrics:
         metric = refine_metric(index_nets(metric, views, nets, search))
         settled.append(index_nets(metric, views, nets, search))
     return settled

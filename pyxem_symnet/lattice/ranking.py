@@ -82,7 +82,8 @@ def _n_reflections(
 ) -> tuple[int, int]:
     """Return the number of reflections where a view has spots, and of its half.
 
-    The half is the same number if no half of the lattice explains all spots.
+    The half is the same number if no half of the lattice explains all spots, or
+    these are not in one plane.
     """
     limit = (view.vectors[:, :2] ** 2).sum(1).max() * (1 + _MARGIN)
     half, _ = list_reflections(
@@ -98,7 +99,10 @@ def _n_reflections(
     near = abs(vectors[:, 2] - height) < search.excitation_error
     hkl = hkl[near & (squares < limit)].astype(np.int64)
     n = max(len(hkl), int(view.matched.sum()))
-    odd_spots = (view.hkl[view.matched] @ _HALVES % 2).any(0)
+    spots = view.hkl[view.matched]
+    if np.linalg.matrix_rank(spots) > 2:
+        return (n if len(half) else 0), n
+    odd_spots = (spots @ _HALVES % 2).any(0)
     n_even = (hkl @ _HALVES % 2 == 0).sum(0)[~odd_spots]
     return (n if len(half) else 0), max(n_even.min(initial=n), 1)
 

@@ -50,7 +50,8 @@ def metrics_of_nets(
         those of high symmetry and a small cell first. None of fewer than
         two nets.
     """
-    nets = sorted(nets, key=lambda net: -net.n_spots)[:_N_NETS]
+    # The order of the views must not matter
+    nets = sorted(nets, key=lambda net: (-net.n_spots, *net.metric.ravel()))[:_N_NETS]
     limits = shortest, search.largest_volume
     found = [np.empty((0, 3, 3))]
     for three in itertools.combinations(nets, 3):
@@ -60,7 +61,7 @@ def metrics_of_nets(
     if not metrics:
         for a, b in itertools.combinations(nets, 2):
             found.append(join_at_angles((a, b), *limits))
-            found += [join_three(nets, *limits) for nets in ((a, a, b), (a, b, b))]
+            found += [join_three(three, *limits) for three in ((a, a, b), (a, b, b))]
         metrics = _best(np.concatenate(found), nets, search)
     return metrics
 
