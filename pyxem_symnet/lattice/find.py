@@ -32,9 +32,12 @@ from pyxem_symnet.lattice.indexing import (
     refine_metric,
 )
 from pyxem_symnet.lattice.metric import is_plausible, reduce_metric
+from pyxem_symnet.lattice.nets import Net, find_nets
+from pyxem_symnet.lattice.ranking import likelihood, parameter_cost
+from pyxem_symnet.lattice.reorient import index_nets
 from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
 from pyxem_symnet.lattice.search import COARSE, PRECISE, Search
-from pyxem_symnet.lattice.symmetry import lattice_groups
+from pyxem_symnet.lattice.zones import metrics_of_nets
 
 # The coarse search is left out where the precise one explains this share of spots
 _EXPLAINED = 0.8
@@ -51,9 +54,6 @@ _PAIR_REFINEMENTS = 2
 # Least length of a reciprocal vector, in tolerances and in shortest lines
 _TOLERANCES = 2.5
 _OF_SHORTEST_LINE = 0.4
-# Parameters of a cell of each lattice system, and the log likelihood each costs
-_N_PARAMETERS = {"a": 6, "m": 4, "o": 3, "t": 2, "r": 2, "h": 2, "c": 1}
-_PER_PARAMETER = 5.0
 
 
 def find_lattice(
@@ -99,10 +99,10 @@ def find_lattice(
     spots = [view for view in spots if len(view.vectors) >= FEWEST_SPOTS]
     if not spots:
         return None
-    fit = _search(spots, PRECISE)
+    fit = _search(spots, PRECISE, wavelength)
     if fit is not None and fit.n_matched > _EXPLAINED * fit.n_spots:
         return fit
-    coarse = _search(spots, COARSE)
+    coarse = _search(spots, COARSE, wavelength)
     return fit if coarse is None else dataclasses.replace(coarse, coarse=True)
 
 
@@ -136,7 +136,9 @@ def spot_list(view: np.ndarray, wavelength: float) -> SpotList:
     return SpotList(on_ewald_sphere(view[:, :2], wavelength), view[:, 2].copy())
 
 
-def _search(views: list[SpotList], search: Search) -> LatticeFit | None:
+def _search(
+    views: list[SpotList], search: Search, wavelength: float
+) -> LatticeFit | None:
     """Return the best lattice with one set of tolerances, None if there is none."""
     seeds = [shortest_spots(view.vectors, search) for view in views]
     pairs = np.concatenate([pairs_of_spots(vectors) for vectors in seeds])
@@ -162,13 +164,40 @@ def _search(views: list[SpotList], search: Search) -> LatticeFit | None:
         refined.append(best_related(fit, views, search, shortest))
         if many and refined[-1].n_matched > _RIGHT * refined[-1].n_spots:
             break
-    best = max(
-        refined,
-        key=lambda fit: (
-            fit.log_likelihood - _cost(fit.metric, search.symmetry_tolerance)
-        ),
-    )
+    nets = find_nets(views, search)
+    settled = _settled(refined, views, nets, search, shortest)
+    # Distortions leave residuals that denser lattices make smaller
+    precise = search.scale_error == 0
+    if precise or 2 * sum(net is not None for net in nets) > len(nets):
+        best = max(settled, key=lambda fit: likelihood(fit, search, wavelength))
+    else:
+        best = max(
+            settled,
+            key=lambda fit: (
+                fit.log_likelihood
+                - parameter_cost(fit.metric, search.symmetry_tolerance)
+            ),
+        )
     return best if best.n_matched else None
+
+
+def _settled(
+    fits: list[LatticeFit],
+    views: list[SpotList],
+    nets: list[Net | None],
+    search: Search,
+    shortest: float,
+) -> list[LatticeFit]:
+    """Return fits, and others that nets suggest, with their views as nets lie."""
+    seen = [net for net in nets if net is not None]
+    if not seen:
+        return fits
+    metrics = [fit.metric for fit in fits] + metrics_of_nets(seen, search, shortest)
+    settled = []
+    for metric in metrics:
+        metric = refine_metric(index_nets(metric, views, nets, search))
+        settled.append(index_nets(metric, views, nets, search))
+    return settled
 
 
 def _best_by_lines(
@@ -232,9 +261,3 @@ def _best_by_views(
         for metric in metrics
     ]
     return sorted(fits, key=lambda fit: -fit.log_likelihood)
-
-
-def _cost(metric: np.ndarray, tolerance: float) -> float:
-    """Return what the free parameters of a lattice cost."""
-    groups = lattice_groups(metric, tolerance)
-    return _PER_PARAMETER * min(_N_PARAMETERS[group.system] for group in groups)

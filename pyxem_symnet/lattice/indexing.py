@@ -108,7 +108,7 @@ def index_views(
             reflections[:within],
             lengths[:within],
             view.vectors,
-            _reach(view.vectors, search),
+            match_reach(view.vectors, search),
             search.tolerance,
             search.excitation_error,
             n_orientations or search.n_orientations,
@@ -126,7 +126,7 @@ def index_views(
     return LatticeFit(metric, tuple(indexed), n_spots, total, coarse=False)
 
 
-def _reach(vectors: np.ndarray, search: Search) -> np.ndarray:
+def match_reach(vectors: np.ndarray, search: Search) -> np.ndarray:
     """Return how far a reflection may be from each spot, in 1/Å."""
     return search.tolerance + search.scale_error * np.hypot(
         vectors[:, 0], vectors[:, 1]
@@ -270,7 +270,7 @@ def better_basis(fit: LatticeFit, search: Search, shortest: float) -> np.ndarray
     vectors = np.concatenate([view.vectors for view in views])
     starts = np.cumsum([0] + [len(view.vectors) for view in views])
     rotations = np.array([view.rotation for view in views])
-    reach = _reach(vectors, search)
+    reach = match_reach(vectors, search)
 
     def score(basis: np.ndarray, volume: float) -> float:
         n = count_matches(

@@ -104,7 +104,7 @@ def orient_view(
                 tolerance * (distances[i] + distances[j])
                 + _PRODUCT_SLACK * squared_error
             )
-            _set_frame(first, second, 1.0, spot_frame)
+            set_frame(first, second, 1.0, spot_frame)
             for a in range(low_1, high_1):
                 for b in range(low_2, high_2):
                     found = dot(reflections[a], reflections[b])
@@ -115,7 +115,7 @@ def orient_view(
                     else:
                         continue
                     tried += 1
-                    if _set_frame(reflections[a], reflections[b], sign, frame):
+                    if set_frame(reflections[a], reflections[b], sign, frame):
                         rotation = multiply(spot_frame.T, frame)
                         n = match_spots(
                             multiply(rotation, columns),
@@ -157,7 +157,7 @@ def orient_view(
 
 
 @njit(cache=True, nogil=True)
-def _set_frame(first, second, sign, frame):
+def set_frame(first, second, sign, frame):
     """Fill rows with unit vectors along `first`, in and across the plane.
 
     Returns whether the two vectors, the second times the sign, span a plane.
