@@ -22,6 +22,7 @@ from pyxem_symnet.lattice.candidates import (
     pairs_of_spots,
     shortest_spots,
 )
+from pyxem_symnet.lattice.distortion import pair_slopes
 from pyxem_symnet.lattice.electrons import electron_wavelength, on_ewald_sphere
 from pyxem_symnet.lattice.fit import LatticeFit
 from pyxem_symnet.lattice.indexing import (
@@ -29,7 +30,7 @@ from pyxem_symnet.lattice.indexing import (
     SpotList,
     best_related,
     index_views,
-    refine_metric,
+    refine_fit,
 )
 from pyxem_symnet.lattice.metric import is_plausible, reduce_metric
 from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
@@ -126,6 +127,7 @@ def _search(views: list[SpotList], search: Search) -> LatticeFit | None:
     """Return the best lattice with one set of tolerances, None if there is none."""
     seeds = [shortest_spots(view.vectors, search) for view in views]
     pairs = np.concatenate([pairs_of_spots(vectors) for vectors in seeds])
+    slopes = np.concatenate([pair_slopes(vectors) for vectors in seeds])
     lengths = np.concatenate([np.linalg.norm(vectors, axis=1) for vectors in seeds])
     lines, weights, seed_lines = find_lines(lengths, search)
     zones = find_zones(pairs, seed_lines[0], search)
@@ -134,17 +136,17 @@ def _search(views: list[SpotList], search: Search) -> LatticeFit | None:
     shortest = max(_TOLERANCES * search.tolerance, _OF_SHORTEST_LINE * seed_lines[0])
     metrics = candidate_metrics(zones, seed_lines, search)
     metrics = _best_by_lines(metrics, lines, weights, search, shortest)
-    metrics = _best_by_pairs(metrics, pairs, search, shortest)
-    fits = _best_by_views(metrics, views, search)
+    pairs = np.column_stack([pairs, slopes])
+    lattices = _best_by_pairs(metrics, pairs, search, shortest)
+    fits = _best_by_views(lattices, views, search)
     if not fits or fits[0].n_matched < search.fewest_matched * fits[0].n_spots:
         return None
     many = len(views) > _FIRST_VIEWS
     refined = []
     for fit in fits[: _N_REFINED if many else _N_REFINED_FEW]:
-        metric = fit.metric
+        fit = index_views(fit.metric, views, search, distortion=fit.distortion)
         for _ in range(_N_REFINEMENTS):
-            metric = refine_metric(index_views(metric, views, search))
-        fit = index_views(metric, views, search)
+            fit = refine_fit(fit, views, search)
         refined.append(best_related(fit, views, search, shortest))
         if many and refined[-1].n_matched > _RIGHT * refined[-1].n_spots:
             break
@@ -182,12 +184,15 @@ def _best_by_lines(
 
 def _best_by_pairs(
     metrics: np.ndarray, pairs: np.ndarray, search: Search, shortest: float
-) -> list[np.ndarray]:
-    """Return the distinct metrics, refined and reduced, that explain pairs best."""
-    pairs = np.column_stack([np.sqrt(pairs[:, :2]), pairs[:, 2]])
-    order = np.argsort(pairs[:, 0] + pairs[:, 1], kind="stable")
+) -> list[tuple[np.ndarray, tuple[float, float]]]:
+    """Return the distinct metrics, refined and reduced, that explain pairs best.
+
+    With each is the distortion that goes with it.
+    """
+    lengths = np.sqrt(pairs[:, :2])
+    order = np.argsort(lengths[:, 0] + lengths[:, 1], kind="stable")
     pairs = pairs[order[: search.n_pairs]]
-    radius = pairs[:, :2].max() + 2 * search.tolerance
+    radius = np.sqrt(pairs[:, :2].max()) + 2 * search.tolerance
     flatness = search.excitation_error**2 * 0.5
     refined = [
         refine_by_pairs(
@@ -197,25 +202,34 @@ def _best_by_pairs(
             flatness,
             radius,
             search.outliers,
+            search.ellipticity,
             _PAIR_REFINEMENTS,
         )
         for metric in metrics
     ]
-    refined.sort(key=lambda result: -result[1])
-    best = [reduce_metric(metric) for metric, _ in refined]
-    best = [metric for metric in best if is_plausible(metric, shortest)]
-    chosen = distinct(best, search.tolerance / 2, 20, search.n_oriented)
+    refined.sort(key=lambda result: -result[2])
+    best = [
+        (reduce_metric(metric), tuple(distortion.tolist()))
+        for metric, distortion, _ in refined
+    ]
+    best = [lattice for lattice in best if is_plausible(lattice[0], shortest)]
+    metrics = [metric for metric, _ in best]
+    chosen = distinct(metrics, search.tolerance / 2, 20, search.n_oriented)
     return [best[i] for i in chosen]
 
 
 def _best_by_views(
-    metrics: list[np.ndarray], views: list[SpotList], search: Search
+    lattices: list[tuple[np.ndarray, tuple[float, float]]],
+    views: list[SpotList],
+    search: Search,
 ) -> list[LatticeFit]:
-    """Return the metrics with a few views indexed, the best first."""
+    """Return the lattices with a few views indexed, the best first."""
     first = sorted(views, key=lambda view: -min(len(view.vectors), search.n_spots))
     fits = [
-        index_views(metric, first[:_FIRST_VIEWS], search, _FIRST_ORIENTATIONS)
-        for metric in metrics
+        index_views(
+            metric, first[:_FIRST_VIEWS], search, _FIRST_ORIENTATIONS, distortion
+        )
+        for metric, distortion in lattices
     ]
     return sorted(fits, key=lambda fit: -fit.log_likelihood)
 

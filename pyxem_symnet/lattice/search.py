@@ -17,6 +17,10 @@ class Search:
     scale_error
         Largest relative error of distances from the direct beam, such
         as that of an elliptical distortion.
+    ellipticity
+        Typical size of an elliptical distortion that all views have in
+        common, see :mod:`~pyxem_symnet.lattice.distortion`. With zero,
+        there is none.
     excitation_error
         Largest distance of visible reflections from the Ewald sphere in
         1/Å.
@@ -58,6 +62,7 @@ class Search:
 
     tolerance: float
     scale_error: float
+    ellipticity: float
     excitation_error: float
     outliers: float
     fewest_matched: float
@@ -80,6 +85,7 @@ class Search:
 PRECISE = Search(
     tolerance=0.004,
     scale_error=0.0,
+    ellipticity=0.0,
     excitation_error=0.02,
     outliers=0.05,
     fewest_matched=0.4,
@@ -94,6 +100,7 @@ PRECISE = Search(
 COARSE = Search(
     tolerance=0.008,
     scale_error=0.01,
+    ellipticity=0.015,
     excitation_error=0.03,
     outliers=0.35,
     fewest_matched=0.0,
