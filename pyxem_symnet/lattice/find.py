@@ -45,7 +45,9 @@ _FIRST_ORIENTATIONS = 150
 # Lattices refined on all views, and with few views, which say less
 _N_REFINED = 3
 _N_REFINED_FEW = 8
-_N_REFINEMENTS = 2
+_N_REFINEMENTS = 6
+_N_FIRST_REFINEMENTS = 2
+_LEAST_GAIN = 1.0
 # A lattice that explains this share of the spots of many views is the right one
 _RIGHT = 0.9
 _PAIR_REFINEMENTS = 2
@@ -145,8 +147,7 @@ def _search(views: list[SpotList], search: Search) -> LatticeFit | None:
     refined = []
     for fit in fits[: _N_REFINED if many else _N_REFINED_FEW]:
         fit = index_views(fit.metric, views, search, distortion=fit.distortion)
-        for _ in range(_N_REFINEMENTS):
-            fit = refine_fit(fit, views, search)
+        fit = _refine(fit, views, search, _N_REFINEMENTS)
         refined.append(best_related(fit, views, search, shortest))
         if many and refined[-1].n_matched > _RIGHT * refined[-1].n_spots:
             break
@@ -231,7 +232,23 @@ def _best_by_views(
         )
         for metric, distortion in lattices
     ]
+    fits.sort(key=lambda fit: -fit.log_likelihood)
+    fits[: search.n_improved] = [
+        _refine(fit, first[:_FIRST_VIEWS], search, _N_FIRST_REFINEMENTS, _FIRST_ORIENTATIONS) for fit in fits[: search.n_improved]
+    ]
     return sorted(fits, key=lambda fit: -fit.log_likelihood)
+
+
+def _refine(
+    fit: LatticeFit, views: list[SpotList], search: Search, most: int, n_orientations=None
+) -> LatticeFit:
+    """Return the fit refined as often as it becomes better."""
+    for _ in range(most):
+        refined = refine_fit(fit, views, search, n_orientations)
+        if refined.log_likelihood < fit.log_likelihood + _LEAST_GAIN:
+            return max(fit, refined, key=lambda fit: fit.log_likelihood)
+        fit = refined
+    return fit
 
 
 def _cost(metric: np.ndarray, tolerance: float) -> float:

@@ -175,7 +175,12 @@ def _log_likelihood(
     )
 
 
-def refine_fit(fit: LatticeFit, views: Sequence[SpotList], search: Search) -> LatticeFit:
+def refine_fit(
+    fit: LatticeFit,
+    views: Sequence[SpotList],
+    search: Search,
+    n_orientations: int | None = None,
+) -> LatticeFit:
     """Return the views indexed with the lattice that fits them best.
 
     Least squares on the strain of the lattice, a small rotation of each
@@ -192,7 +197,7 @@ def refine_fit(fit: LatticeFit, views: Sequence[SpotList], search: Search) -> La
         Settings.
     """
     metric, distortion = _least_squares(fit, search)
-    return index_views(metric, views, search, distortion=distortion)
+    return index_views(metric, views, search, n_orientations, distortion)
 
 
 def _least_squares(

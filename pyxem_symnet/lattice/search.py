@@ -70,6 +70,7 @@ class Search:
     symmetry_tolerance: float
     n_paired: int
     n_oriented: int
+    n_improved: int
     n_orientations: int
     largest_volume: float = 3000.0
     n_seed_spots: int = 14
@@ -93,6 +94,7 @@ PRECISE = Search(
     symmetry_tolerance=0.3,
     n_paired=300,
     n_oriented=12,
+    n_improved=0,
     n_orientations=600,
 )
 
@@ -107,6 +109,7 @@ COARSE = Search(
     support=1.5,
     symmetry_tolerance=1.2,
     n_paired=800,
-    n_oriented=24,
+    n_oriented=48,
+    n_improved=12,
     n_orientations=300,
 )
