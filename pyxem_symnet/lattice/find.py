@@ -37,17 +37,20 @@ from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
 from pyxem_symnet.lattice.search import COARSE, PRECISE, Search
 from pyxem_symnet.lattice.symmetry import lattice_groups
 
+# Distances in 1/Å that differ by less are equal
+_DECIMALS = 5
 # The coarse search is left out where the precise one explains this share of spots
 _EXPLAINED = 0.8
 # Views that a lattice is looked at with first: those of most spots
 _FIRST_VIEWS = 6
 _FIRST_ORIENTATIONS = 150
 # Lattices refined on all views, and with few views, which say less
-_N_REFINED = 3
+_N_REFINED = 5
 _N_REFINED_FEW = 8
-_N_REFINEMENTS = 6
+# Refinements on all views, at least and at most, and on the first ones
+_FEWEST_REFINEMENTS = 2
+_MOST_REFINEMENTS = 6
 _N_FIRST_REFINEMENTS = 2
-_LEAST_GAIN = 1.0
 # A lattice that explains this share of the spots of many views is the right one
 _RIGHT = 0.9
 _PAIR_REFINEMENTS = 2
@@ -95,7 +98,9 @@ def find_lattice(
     First it is assumed that positions are precise and few spots are false
     (:data:`~pyxem_symnet.lattice.search.PRECISE`), and where this leaves
     more than a fifth of the spots unexplained, that they are not
-    (:data:`~pyxem_symnet.lattice.search.COARSE`).
+    (:data:`~pyxem_symnet.lattice.search.COARSE`). Then an elliptical
+    distortion that all views have in common is refined with the lattice
+    and undone, so that views must not be turned or mirrored one by one.
     """
     wavelength = electron_wavelength(beam_energy)
     spots = [_spot_list(view, wavelength) for view in views]
@@ -105,8 +110,13 @@ def find_lattice(
     fit = _search(spots, PRECISE)
     if fit is not None and fit.n_matched > _EXPLAINED * fit.n_spots:
         return fit
-    coarse = _search(spots, COARSE)
-    return fit if coarse is None else dataclasses.replace(coarse, coarse=True)
+    coarse = _search(spots, COARSE, None if fit is None else fit.metric)
+    if coarse is None:
+        return fit
+    # Both are against spots that lie by chance, and so say which is better
+    if fit is not None and fit.log_likelihood >= coarse.log_likelihood:
+        return fit
+    return dataclasses.replace(coarse, coarse=True)
 
 
 def _spot_list(view: np.ndarray, wavelength: float) -> SpotList:
@@ -121,12 +131,19 @@ def _spot_list(view: np.ndarray, wavelength: float) -> SpotList:
             "Positions and intensities of spots must be finite. Remove the spots with "
             "NaN or infinite values."
         )
-    view = view[np.argsort((view[:, :2] ** 2).sum(1), kind="stable")]
+    # Equally distant ones, as Friedel pairs are, stay in the order given
+    distances = np.hypot(view[:, 0], view[:, 1]).round(_DECIMALS)
+    view = view[np.argsort(distances, kind="stable")]
     return SpotList(on_ewald_sphere(view[:, :2], wavelength), view[:, 2].copy())
 
 
-def _search(views: list[SpotList], search: Search) -> LatticeFit | None:
-    """Return the best lattice with one set of tolerances, None if there is none."""
+def _search(
+    views: list[SpotList], search: Search, known: np.ndarray | None = None
+) -> LatticeFit | None:
+    """Return the best lattice with one set of tolerances, None if there is none.
+
+    A known metric is looked at beside those that are found.
+    """
     seeds = [shortest_spots(view.vectors, search) for view in views]
     pairs = np.concatenate([pairs_of_spots(vectors) for vectors in seeds])
     slopes = np.concatenate([pair_slopes(vectors) for vectors in seeds])
@@ -144,10 +161,13 @@ def _search(views: list[SpotList], search: Search) -> LatticeFit | None:
     if not fits or fits[0].n_matched < search.fewest_matched * fits[0].n_spots:
         return None
     many = len(views) > _FIRST_VIEWS
+    fits = fits[: _N_REFINED if many else _N_REFINED_FEW]
+    if known is not None:
+        fits.append(index_views(known, views, search))
     refined = []
-    for fit in fits[: _N_REFINED if many else _N_REFINED_FEW]:
+    for fit in fits:
         fit = index_views(fit.metric, views, search, distortion=fit.distortion)
-        fit = _refine(fit, views, search, _N_REFINEMENTS)
+        fit = _refine(fit, views, search, _MOST_REFINEMENTS)
         refined.append(best_related(fit, views, search, shortest))
         if many and refined[-1].n_matched > _RIGHT * refined[-1].n_spots:
             break
@@ -226,27 +246,31 @@ def _best_by_views(
 ) -> list[LatticeFit]:
     """Return the lattices with a few views indexed, the best first."""
     first = sorted(views, key=lambda view: -min(len(view.vectors), search.n_spots))
+    first = first[:_FIRST_VIEWS]
     fits = [
-        index_views(
-            metric, first[:_FIRST_VIEWS], search, _FIRST_ORIENTATIONS, distortion
-        )
+        index_views(metric, first, search, _FIRST_ORIENTATIONS, distortion)
         for metric, distortion in lattices
     ]
     fits.sort(key=lambda fit: -fit.log_likelihood)
     fits[: search.n_improved] = [
-        _refine(fit, first[:_FIRST_VIEWS], search, _N_FIRST_REFINEMENTS, _FIRST_ORIENTATIONS) for fit in fits[: search.n_improved]
+        _refine(fit, first, search, _N_FIRST_REFINEMENTS, _FIRST_ORIENTATIONS)
+        for fit in fits[: search.n_improved]
     ]
     return sorted(fits, key=lambda fit: -fit.log_likelihood)
 
 
 def _refine(
-    fit: LatticeFit, views: list[SpotList], search: Search, most: int, n_orientations=None
+    fit: LatticeFit,
+    views: list[SpotList],
+    search: Search,
+    most: int,
+    n_orientations: int | None = None,
 ) -> LatticeFit:
-    """Return the fit refined as often as it becomes better."""
-    for _ in range(most):
+    """Return the fit refined, more often as long as more spots are explained."""
+    for step in range(most):
         refined = refine_fit(fit, views, search, n_orientations)
-        if refined.log_likelihood < fit.log_likelihood + _LEAST_GAIN:
-            return max(fit, refined, key=lambda fit: fit.log_likelihood)
+        if step >= _FEWEST_REFINEMENTS and refined.n_matched <= fit.n_matched:
+            break
         fit = refined
     return fit
 

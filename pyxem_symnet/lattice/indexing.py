@@ -195,6 +195,8 @@ def refine_fit(
         Spots of each view.
     search
         Settings.
+    n_orientations
+        As for :func:`index_views`.
     """
     metric, distortion = _least_squares(fit, search)
     return index_views(metric, views, search, n_orientations, distortion)

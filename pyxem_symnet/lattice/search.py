@@ -40,6 +40,8 @@ class Search:
         at with.
     n_oriented
         Number of metrics, by their pairs, that views are oriented with.
+    n_improved
+        Number of these, by the views, that are refined on some views.
     n_orientations
         Number of orientations of a view that are tried.
     largest_volume
