@@ -22,6 +22,7 @@ from pyxem_symnet.lattice.candidates import (
     pairs_of_spots,
     shortest_spots,
 )
+from pyxem_symnet.lattice.distortion import pair_slopes
 from pyxem_symnet.lattice.electrons import electron_wavelength, on_ewald_sphere
 from pyxem_symnet.lattice.fit import LatticeFit
 from pyxem_symnet.lattice.indexing import (
@@ -29,7 +30,8 @@ from pyxem_symnet.lattice.indexing import (
     SpotList,
     best_related,
     index_views,
-    refine_metric,
+    refine_fit,
+    refine_lattice,
 )
 from pyxem_symnet.lattice.metric import is_plausible, reduce_metric
 from pyxem_symnet.lattice.nets import Net, find_nets
@@ -39,15 +41,20 @@ from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
 from pyxem_symnet.lattice.search import COARSE, PRECISE, Search
 from pyxem_symnet.lattice.zones import metrics_of_nets
 
+# Distances in 1/Å that differ by less are equal
+_DECIMALS = 5
 # The coarse search is left out where the precise one explains this share of spots
 _EXPLAINED = 0.8
 # Views that a lattice is looked at with first: those of most spots
 _FIRST_VIEWS = 6
 _FIRST_ORIENTATIONS = 150
 # Lattices refined on all views, and with few views, which say less
-_N_REFINED = 3
+_N_REFINED = 5
 _N_REFINED_FEW = 8
-_N_REFINEMENTS = 2
+# Refinements on all views, at least and at most, and on the first ones
+_FEWEST_REFINEMENTS = 2
+_MOST_REFINEMENTS = 6
+_N_FIRST_REFINEMENTS = 2
 # A lattice that explains this share of the spots of many views is the right one
 _RIGHT = 0.9
 _PAIR_REFINEMENTS = 2
@@ -57,7 +64,9 @@ _OF_SHORTEST_LINE = 0.4
 
 
 def find_lattice(
-    views: Sequence[np.ndarray], beam_energy: float = 200.0
+    views: Sequence[np.ndarray],
+    beam_energy: float = 200.0,
+    common_distortion: bool = True,
 ) -> LatticeFit | None:
     """Find the lattice that explains the spots of several views of a crystal.
 
@@ -73,6 +82,10 @@ def find_lattice(
         spots are left out.
     beam_energy
         Beam energy in kV.
+    common_distortion
+        Whether the views may have an elliptical distortion in common,
+        which is then refined with the lattice and undone. They have
+        none in common if they were turned or mirrored one by one.
 
     Returns
     -------
@@ -91,8 +104,10 @@ def find_lattice(
     -----
     First it is assumed that positions are precise and few spots are false
     (:data:`~pyxem_symnet.lattice.search.PRECISE`), and where this leaves
-    more than a fifth of the spots unexplained, that they are not
-    (:data:`~pyxem_symnet.lattice.search.COARSE`).
+    more than a fifth of the spots unexplained, that they are not, with
+    one tolerance after the other
+    (:data:`~pyxem_symnet.lattice.search.COARSE`), until one does. Each
+    goes on from the lattice found before, beside its own.
     """
     wavelength = electron_wavelength(beam_energy)
     spots = [spot_list(view, wavelength) for view in views]
@@ -102,8 +117,19 @@ def find_lattice(
     fit = _search(spots, PRECISE, wavelength)
     if fit is not None and fit.n_matched > _EXPLAINED * fit.n_spots:
         return fit
-    coarse = _search(spots, COARSE, wavelength)
-    return fit if coarse is None else dataclasses.replace(coarse, coarse=True)
+    precise = fit
+    for search in COARSE:
+        if not common_distortion:
+            search = dataclasses.replace(search, ellipticity=0.0)
+        found = _search(spots, search, wavelength, None if fit is None else fit.metric)
+        if found is not None:
+            fit = dataclasses.replace(found, coarse=True)
+            if fit.n_matched > _EXPLAINED * fit.n_spots:
+                break
+    # Both are against spots that lie by chance, and so say which is better
+    if precise is not None and precise.log_likelihood >= fit.log_likelihood:
+        return precise
+    return fit
 
 
 def spot_list(view: np.ndarray, wavelength: float) -> SpotList:
@@ -132,16 +158,25 @@ def spot_list(view: np.ndarray, wavelength: float) -> SpotList:
             "Positions and intensities of spots must be finite. Remove the spots with "
             "NaN or infinite values."
         )
-    view = view[np.argsort((view[:, :2] ** 2).sum(1), kind="stable")]
+    # Equally distant ones, as Friedel pairs are, stay in the order given
+    distances = np.hypot(view[:, 0], view[:, 1]).round(_DECIMALS)
+    view = view[np.argsort(distances, kind="stable")]
     return SpotList(on_ewald_sphere(view[:, :2], wavelength), view[:, 2].copy())
 
 
 def _search(
-    views: list[SpotList], search: Search, wavelength: float
+    views: list[SpotList],
+    search: Search,
+    wavelength: float,
+    known: np.ndarray | None = None,
 ) -> LatticeFit | None:
-    """Return the best lattice with one set of tolerances, None if there is none."""
+    """Return the best lattice with one set of tolerances, None if there is none.
+
+    A known metric is looked at beside those that are found.
+    """
     seeds = [shortest_spots(view.vectors, search) for view in views]
     pairs = np.concatenate([pairs_of_spots(vectors) for vectors in seeds])
+    slopes = np.concatenate([pair_slopes(vectors) for vectors in seeds])
     lengths = np.concatenate([np.linalg.norm(vectors, axis=1) for vectors in seeds])
     lines, weights, seed_lines = find_lines(lengths, search)
     zones = find_zones(pairs, seed_lines[0], search)
@@ -150,29 +185,30 @@ def _search(
     shortest = max(_TOLERANCES * search.tolerance, _OF_SHORTEST_LINE * seed_lines[0])
     metrics = candidate_metrics(zones, seed_lines, search)
     metrics = _best_by_lines(metrics, lines, weights, search, shortest)
-    metrics = _best_by_pairs(metrics, pairs, search, shortest)
-    fits = _best_by_views(metrics, views, search)
+    pairs = np.column_stack([pairs, slopes])
+    lattices = _best_by_pairs(metrics, pairs, search, shortest)
+    fits = _best_by_views(lattices, views, search)
     if not fits or fits[0].n_matched < search.fewest_matched * fits[0].n_spots:
         return None
     many = len(views) > _FIRST_VIEWS
+    fits = fits[: _N_REFINED if many else _N_REFINED_FEW]
+    if known is not None:
+        fits.append(index_views(known, views, search))
     refined = []
-    for fit in fits[: _N_REFINED if many else _N_REFINED_FEW]:
-        metric = fit.metric
-        for _ in range(_N_REFINEMENTS):
-            metric = refine_metric(index_views(metric, views, search))
-        fit = index_views(metric, views, search)
+    for fit in fits:
+        fit = index_views(fit.metric, views, search, distortion=fit.distortion)
+        fit = _refine(fit, views, search, _MOST_REFINEMENTS)
         refined.append(best_related(fit, views, search, shortest))
         if many and refined[-1].n_matched > _RIGHT * refined[-1].n_spots:
             break
     nets = find_nets(views, search)
-    settled = _settled(refined, views, nets, search, shortest)
     # Distortions leave residuals that denser lattices make smaller
-    precise = search.scale_error == 0
-    if precise or 2 * sum(net is not None for net in nets) > len(nets):
+    if search.scale_error == 0 or 2 * sum(net is not None for net in nets) > len(nets):
+        settled = _settled(refined, views, nets, search, shortest)
         best = max(settled, key=lambda fit: likelihood(fit, search, wavelength))
     else:
         best = max(
-            settled,
+            refined,
             key=lambda fit: (
                 fit.log_likelihood
                 - parameter_cost(fit.metric, search.symmetry_tolerance)
@@ -193,9 +229,11 @@ def _settled(
     if not seen:
         return fits
     metrics = [fit.metric for fit in fits] + metrics_of_nets(seen, search, shortest)
+    # Nets are of the spots as they are
+    search = dataclasses.replace(search, ellipticity=0.0)
     settled = []
     for metric in metrics:
-        metric = refine_metric(index_nets(metric, views, nets, search))
+        metric, _ = refine_lattice(index_nets(metric, views, nets, search), search)
         settled.append(index_nets(metric, views, nets, search))
     return settled
 
@@ -225,12 +263,15 @@ def _best_by_lines(
 
 def _best_by_pairs(
     metrics: np.ndarray, pairs: np.ndarray, search: Search, shortest: float
-) -> list[np.ndarray]:
-    """Return the distinct metrics, refined and reduced, that explain pairs best."""
-    pairs = np.column_stack([np.sqrt(pairs[:, :2]), pairs[:, 2]])
-    order = np.argsort(pairs[:, 0] + pairs[:, 1], kind="stable")
+) -> list[tuple[np.ndarray, tuple[float, float]]]:
+    """Return the distinct metrics, refined and reduced, that explain pairs best.
+
+    With each is the distortion that goes with it.
+    """
+    lengths = np.sqrt(pairs[:, :2])
+    order = np.argsort(lengths[:, 0] + lengths[:, 1], kind="stable")
     pairs = pairs[order[: search.n_pairs]]
-    radius = pairs[:, :2].max() + 2 * search.tolerance
+    radius = np.sqrt(pairs[:, :2].max()) + 2 * search.tolerance
     flatness = search.excitation_error**2 * 0.5
     refined = [
         refine_by_pairs(
@@ -240,24 +281,53 @@ def _best_by_pairs(
             flatness,
             radius,
             search.outliers,
+            search.ellipticity,
             _PAIR_REFINEMENTS,
         )
         for metric in metrics
     ]
-    refined.sort(key=lambda result: -result[1])
-    best = [reduce_metric(metric) for metric, _ in refined]
-    best = [metric for metric in best if is_plausible(metric, shortest)]
-    chosen = distinct(best, search.tolerance / 2, 20, search.n_oriented)
+    refined.sort(key=lambda result: -result[2])
+    best = [
+        (reduce_metric(metric), tuple(distortion.tolist()))
+        for metric, distortion, _ in refined
+    ]
+    best = [lattice for lattice in best if is_plausible(lattice[0], shortest)]
+    metrics = [metric for metric, _ in best]
+    chosen = distinct(metrics, search.tolerance / 2, 20, search.n_oriented)
     return [best[i] for i in chosen]
 
 
 def _best_by_views(
-    metrics: list[np.ndarray], views: list[SpotList], search: Search
+    lattices: list[tuple[np.ndarray, tuple[float, float]]],
+    views: list[SpotList],
+    search: Search,
 ) -> list[LatticeFit]:
-    """Return the metrics with a few views indexed, the best first."""
+    """Return the lattices with a few views indexed, the best first."""
     first = sorted(views, key=lambda view: -min(len(view.vectors), search.n_spots))
+    first = first[:_FIRST_VIEWS]
     fits = [
-        index_views(metric, first[:_FIRST_VIEWS], search, _FIRST_ORIENTATIONS)
-        for metric in metrics
+        index_views(metric, first, search, _FIRST_ORIENTATIONS, distortion)
+        for metric, distortion in lattices
+    ]
+    fits.sort(key=lambda fit: -fit.log_likelihood)
+    fits[: search.n_improved] = [
+        _refine(fit, first, search, _N_FIRST_REFINEMENTS, _FIRST_ORIENTATIONS)
+        for fit in fits[: search.n_improved]
     ]
     return sorted(fits, key=lambda fit: -fit.log_likelihood)
+
+
+def _refine(
+    fit: LatticeFit,
+    views: list[SpotList],
+    search: Search,
+    most: int,
+    n_orientations: int | None = None,
+) -> LatticeFit:
+    """Return the fit refined, more often as long as more spots are explained."""
+    for step in range(most):
+        refined = refine_fit(fit, views, search, n_orientations)
+        if step >= _FEWEST_REFINEMENTS and refined.n_matched <= fit.n_matched:
+            break
+        fit = refined
+    return fit

@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+from pyxem_symnet.lattice.distortion import NONE
+
 
 @dataclasses.dataclass(frozen=True)
 class IndexedView:
@@ -18,7 +20,7 @@ class IndexedView:
     vectors
         Reciprocal vectors of the spots in the laboratory frame in 1/Å,
         on the Ewald sphere, of shape (spots, 3), nearest to the direct
-        beam first.
+        beam first. A distortion is undone.
     intensities
         Their intensities, of shape (spots,).
     rotation
@@ -55,6 +57,9 @@ class LatticeFit:
         Of the lattice against spots that lie by chance.
     coarse
         Whether the tolerances of badly calibrated patterns were needed.
+    distortion
+        Elliptical distortion that all views have in common, as the two
+        numbers of :mod:`~pyxem_symnet.lattice.distortion`.
     """
 
     metric: np.ndarray
@@ -62,6 +67,7 @@ class LatticeFit:
     n_spots: int
     log_likelihood: float
     coarse: bool
+    distortion: tuple[float, float] = NONE
 
     @property
     def n_matched(self) -> int:
@@ -90,7 +96,7 @@ class LatticeFit:
         return (*lengths.tolist(), *angles)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SeriesFit(LatticeFit):
     """A lattice, and the views of a rotation series indexed together.
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyxem_symnet.lattice.distortion import NONE, undistort
 from pyxem_symnet.lattice.fit import IndexedView, LatticeFit
 from pyxem_symnet.lattice.matching import count_matches
 from pyxem_symnet.lattice.metric import (
@@ -39,6 +40,16 @@ _UNORIENTED = -10.0
 _LOOSER = 1.2
 _TYPICAL_DISTANCE = 0.5
 _LARGEST_STRAIN = 0.1
+# What all views have in common: strain and distortion
+_N_COMMON = 8
+_STRAINS = np.zeros((6, 3, 3))
+for _strain, (_i, _j) in zip(
+    _STRAINS, ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)), strict=True
+):
+    _strain[_i, _j] = _strain[_j, _i] = 1
+# Errors of positions that are typical, in tolerances
+_TYPICAL_ERROR = 0.4
+_MOST_DISTORTED = 0.06
 # A lattice with more or fewer points must be so much better
 _LEAST_GAIN = 3.0
 _MOST_CHANGES = 4
@@ -67,6 +78,7 @@ def index_views(
     views: Sequence[SpotList],
     search: Search,
     n_orientations: int | None = None,
+    distortion: tuple[float, float] = NONE,
 ) -> LatticeFit:
     """Orient a lattice in each view.
 
@@ -81,11 +93,10 @@ def index_views(
     n_orientations
         Number of orientations of a view that are tried, if other than
         that of the settings.
+    distortion
+        Elliptical distortion of the views, which is undone first.
     """
-    views = [
-        SpotList(view.vectors[: search.n_spots], view.intensities[: search.n_spots])
-        for view in views
-    ]
+    views = [_nearest_spots(view, distortion, search.n_spots) for view in views]
     basis = np.linalg.cholesky(metric)
     volume = 1 / math.sqrt(determinant(metric))
     # Pairs are made of the first spots, the others are indexed by an orientation
@@ -123,7 +134,17 @@ def index_views(
             indexed.append(
                 IndexedView(*view, rotation, indices.astype(np.int64), matched)
             )
-    return LatticeFit(metric, tuple(indexed), n_spots, total, coarse=False)
+    return LatticeFit(metric, tuple(indexed), n_spots, total, False, distortion)
+
+
+def _nearest_spots(
+    view: SpotList, distortion: tuple[float, float], most: int
+) -> SpotList:
+    vectors = undistort(view.vectors, distortion)
+    if distortion == NONE:
+        return SpotList(vectors[:most], view.intensities[:most])
+    nearest = np.argsort((vectors[:, :2] ** 2).sum(1), kind="stable")[:most]
+    return SpotList(vectors[nearest], view.intensities[nearest])
 
 
 def match_reach(vectors: np.ndarray, search: Search) -> np.ndarray:
@@ -168,50 +189,92 @@ def log_likelihood(
     )
 
 
-def refine_metric(fit: LatticeFit) -> np.ndarray:
-    """Return the reduced metric that fits all indexed spots best.
+def refine_fit(
+    fit: LatticeFit,
+    views: Sequence[SpotList],
+    search: Search,
+    n_orientations: int | None = None,
+) -> LatticeFit:
+    """Return the views indexed with the lattice that fits them best.
 
-    Least squares on the strain of the lattice and a small rotation of
-    each view. Only distances in the detector's plane count.
+    Least squares on the strain of the lattice, a small rotation of each
+    view and the elliptical distortion, if the settings let there be any.
+    Only distances in the detector's plane count.
+
+    Parameters
+    ----------
+    fit
+        The views indexed with a lattice.
+    views
+        Spots of each view.
+    search
+        Settings.
+    n_orientations
+        As for :func:`index_views`.
     """
-    metric = fit.metric
+    metric, distortion = refine_lattice(fit, search)
+    return index_views(metric, views, search, n_orientations, distortion)
+
+
+def refine_lattice(
+    fit: LatticeFit, search: Search
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Return the reduced metric and the distortion that fit indexed spots best.
+
+    Parameters
+    ----------
+    fit
+        The views indexed with a lattice.
+    search
+        Settings.
+    """
     views = _well_indexed(fit)
     if not views:
-        return metric
-    basis = np.linalg.cholesky(metric)
-    n = 6 + 3 * len(views)
+        return fit.metric, fit.distortion
+    basis = np.linalg.cholesky(fit.metric)
+    n = _N_COMMON + 3 * len(views)
     normal = np.zeros((n, n))
     right = np.zeros(n)
-    strains = np.zeros((6, 3, 3))
-    for strain, (i, j) in zip(
-        strains, ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)), strict=True
-    ):
-        strain[i, j] = strain[j, i] = 1
     for index, view in enumerate(views):
         crystal = view.hkl[view.matched] @ basis
         turned = crystal @ view.rotation.T
         error = (view.vectors[view.matched] - turned)[:, :2]
-        slopes = np.zeros((len(turned), 2, 9))
-        slopes[:, :, :6] = (crystal @ strains @ view.rotation.T).transpose(1, 2, 0)[
+        slopes = np.zeros((len(turned), 2, _N_COMMON + 3))
+        slopes[:, :, :6] = (crystal @ _STRAINS @ view.rotation.T).transpose(1, 2, 0)[
             :, :2
         ]
-        # A small rotation w moves p by w x p
         x, y, z = turned.T
-        slopes[:, 0, 7] = z
-        slopes[:, 0, 8] = -y
-        slopes[:, 1, 6] = -z
-        slopes[:, 1, 8] = x
-        slopes = slopes.reshape(-1, 9)
-        own = np.r_[0:6, 6 + 3 * index : 9 + 3 * index]
+        slopes[:, 0, 6] = slopes[:, 1, 7] = x
+        slopes[:, 0, 7] = y
+        slopes[:, 1, 6] = -y
+        # A small rotation w moves p by w x p
+        slopes[:, 0, 9] = z
+        slopes[:, 0, 10] = -y
+        slopes[:, 1, 8] = -z
+        slopes[:, 1, 10] = x
+        slopes = slopes.reshape(-1, _N_COMMON + 3)
+        first = _N_COMMON + 3 * index
+        own = np.r_[0:_N_COMMON, first : first + 3]
         normal[np.ix_(own, own)] += slopes.T @ slopes
         right[own] += slopes.T @ error.ravel()
     # A lattice vector that no view shows stays as it is
     normal[np.diag_indices(n)] += 1.01e-7
+    if search.ellipticity > 0:
+        # What may be strain or distortion is strain
+        weight = (_TYPICAL_ERROR * search.tolerance / search.ellipticity) ** 2
+        normal[(6, 7), (6, 7)] += weight
+        right[6:8] -= weight * np.array(fit.distortion)
+    else:
+        normal[6:8] = normal[:, 6:8] = 0
+        normal[(6, 7), (6, 7)] = 1
+        right[6:8] = 0
     solution = np.linalg.solve(normal, right)
-    strain = np.tensordot(solution[:6], strains, 1)
-    if abs(strain).max() <= _LARGEST_STRAIN:
-        basis = basis @ (np.eye(3) + strain)
-    return reduce_metric(basis @ basis.T)
+    strain = np.tensordot(solution[:6], _STRAINS, 1)
+    distortion = np.array(fit.distortion) + solution[6:8]
+    if abs(strain).max() > _LARGEST_STRAIN or np.hypot(*distortion) > _MOST_DISTORTED:
+        return reduce_metric(fit.metric), fit.distortion
+    basis = basis @ (np.eye(3) + strain)
+    return reduce_metric(basis @ basis.T), tuple(distortion.tolist())
 
 
 def _well_indexed(fit: LatticeFit) -> list[IndexedView]:
@@ -239,8 +302,8 @@ def best_related(
         if basis is None:
             break
         metric = reduce_metric(basis @ basis.T)
-        metric = refine_metric(index_views(metric, views, search))
-        fit = index_views(metric, views, search)
+        fit = index_views(metric, views, search, distortion=fit.distortion)
+        fit = refine_fit(fit, views, search)
     return fit
 
 

@@ -39,6 +39,8 @@ _LIKELY = 0.5
 _FEWEST_PAIRS = 4
 # What is not measured stays where it is
 _PRIOR = 1e-3
+# Errors of lengths that are typical, in tolerances
+_TYPICAL_ERROR = 0.4
 
 
 @njit(cache=True, nogil=True)
@@ -140,21 +142,26 @@ def score_lines(
 
 
 @njit(cache=True, nogil=True)
-def refine_by_pairs(metric, pairs, tolerance, flatness, radius, outliers, n_rounds):
+def refine_by_pairs(
+    metric, pairs, tolerance, flatness, radius, outliers, ellipticity, n_rounds
+):
     """Return a metric refined on pairs of spots, and how well it explains them.
 
     Each pair that two reflections match in both lengths and in the
-    product says three numbers, linear in the metric: least squares. The
-    score is again the logarithm of a likelihood ratio, against the
-    number of pairs of reflections that would match by chance.
+    product says three numbers, linear in the metric and in an elliptical
+    distortion: least squares. The score is again the logarithm of a
+    likelihood ratio, against the number of pairs of reflections that
+    would match by chance.
 
     Parameters
     ----------
     metric
         Metric tensor of shape (3, 3) in 1/Å².
     pairs
-        Two lengths in 1/Å and the product in 1/Å² of each pair of spots
-        of one view, of shape (pairs, 3).
+        Two squared lengths and the product of each pair of spots of one
+        view in 1/Å², and how a distortion changes them, as
+        :func:`~pyxem_symnet.lattice.distortion.pair_slopes` says; of
+        shape (pairs, 9).
     tolerance
         Largest difference of lengths in 1/Å.
     flatness
@@ -164,6 +171,8 @@ def refine_by_pairs(metric, pairs, tolerance, flatness, radius, outliers, n_roun
         Length of the longest reflections in 1/Å.
     outliers
         Share of pairs that no lattice explains.
+    ellipticity
+        Typical size of a distortion. None is refined if zero.
     n_rounds
         Number of refinements.
 
@@ -171,24 +180,31 @@ def refine_by_pairs(metric, pairs, tolerance, flatness, radius, outliers, n_roun
     -------
     metric
         Of shape (3, 3).
+    distortion
+        Its two numbers, of shape (2,).
     score
         Score of the refined metric, :data:`IMPOSSIBLE` for what is no
         lattice of a crystal.
     """
     refined = metric.copy()
+    distortion = np.zeros(2)
+    measured = np.empty((len(pairs), 3))
     score = IMPOSSIBLE
     matches = np.empty((len(pairs), 3), np.int64)
     for round_ in range(n_rounds + 1):
         reach = tolerance if round_ == 0 else _STRICTER * tolerance
         hkl, lengths = list_reflections(refined, radius, _MOST_TO_PAIRS)
         if len(hkl) < _FEWEST_REFLECTIONS:
-            return refined, IMPOSSIBLE
+            return refined, distortion, IMPOSSIBLE
+        _set_pairs(pairs, distortion, measured)
         n_matches, score = _match_pairs(
-            refined, pairs, hkl, lengths, reach, flatness, outliers, matches
+            refined, measured, hkl, lengths, reach, flatness, outliers, matches
         )
         if round_ == n_rounds or n_matches < _FEWEST_PAIRS:
             break
-        better = _least_squares(refined, pairs, hkl, matches, reach, flatness)
+        better, change = _least_squares(
+            refined, pairs, hkl, matches, reach, flatness, ellipticity
+        )
         volume = determinant(better)
         before = determinant(refined)
         if (
@@ -199,7 +215,22 @@ def refine_by_pairs(metric, pairs, tolerance, flatness, radius, outliers, n_roun
         ):
             break
         refined = better
-    return refined, score
+        distortion = change
+    return refined, distortion, score
+
+
+@njit(cache=True, nogil=True)
+def _set_pairs(pairs, distortion, measured):
+    """Fill rows with two lengths and the product, undistorted."""
+    for p in range(len(pairs)):
+        for i in range(3):
+            measured[p, i] = (
+                pairs[p, i]
+                - pairs[p, 3 + 2 * i] * distortion[0]
+                - pairs[p, 4 + 2 * i] * distortion[1]
+            )
+        measured[p, 0] = math.sqrt(max(measured[p, 0], 0.0))
+        measured[p, 1] = math.sqrt(max(measured[p, 1], 0.0))
 
 
 @njit(cache=True, nogil=True)
@@ -264,28 +295,32 @@ def _match_pairs(metric, pairs, hkl, lengths, reach, flatness, outliers, matches
 
 
 @njit(cache=True, nogil=True)
-def _least_squares(metric, pairs, hkl, matches, reach, flatness):
-    """Return the metric that fits the matched pairs best."""
-    normal = np.zeros((6, 6))
-    right = np.zeros(6)
-    row = np.zeros(6)
+def _least_squares(metric, pairs, hkl, matches, reach, flatness, ellipticity):
+    """Return the metric and the distortion that fit the matched pairs best."""
+    n = 8 if ellipticity > 0 else 6
+    normal = np.zeros((n, n))
+    right = np.zeros(n)
+    row = np.zeros(n)
     for p in range(len(pairs)):
         if matches[p, 2] == 0:
             continue
-        first, second, product = pairs[p, 0], pairs[p, 1], pairs[p, 2]
+        first, second = math.sqrt(pairs[p, 0]), math.sqrt(pairs[p, 1])
         h = hkl[matches[p, 0]]
         k = hkl[matches[p, 1]]
         for equation in range(3):
             u, v = h, k
-            seen = matches[p, 2] * product
+            place = 2
+            sign = matches[p, 2]
             weight = 1 / (reach * (first + second) / 1.4 + flatness)
             if equation == 0:
                 v = h
-                seen = first * first
+                place = 0
+                sign = 1
                 weight = 1 / (2 * reach * first + flatness)
             elif equation == 1:
                 u = k
-                seen = second * second
+                place = 1
+                sign = 1
                 weight = 1 / (2 * reach * second + flatness)
             row[0] = u[0] * v[0]
             row[1] = u[1] * v[1]
@@ -293,10 +328,13 @@ def _least_squares(metric, pairs, hkl, matches, reach, flatness):
             row[3] = u[0] * v[1] + u[1] * v[0]
             row[4] = u[0] * v[2] + u[2] * v[0]
             row[5] = u[1] * v[2] + u[2] * v[1]
+            for i in range(6, n):
+                row[i] = sign * pairs[p, 2 * place + i - 3]
+            seen = sign * pairs[p, place]
             weight = weight * weight
-            for i in range(6):
+            for i in range(n):
                 right[i] += weight * row[i] * seen
-                for j in range(6):
+                for j in range(n):
                     normal[i, j] += weight * row[i] * row[j]
     prior = (normal[0, 0] + normal[1, 1] + normal[2, 2]) / 3 * _PRIOR + 1e-12
     rows = (0, 1, 2, 0, 0, 1)
@@ -304,9 +342,13 @@ def _least_squares(metric, pairs, hkl, matches, reach, flatness):
     for i in range(6):
         normal[i, i] += prior
         right[i] += prior * metric[rows[i], columns[i]]
+    for i in range(6, n):
+        normal[i, i] += (_TYPICAL_ERROR / ellipticity) ** 2
     solution = np.linalg.solve(normal, right)
     better = np.empty((3, 3))
     for i in range(6):
         better[rows[i], columns[i]] = solution[i]
         better[columns[i], rows[i]] = solution[i]
-    return better
+    distortion = np.zeros(2)
+    distortion[: n - 6] = solution[6:]
+    return better, distortion

@@ -17,6 +17,10 @@ class Search:
     scale_error
         Largest relative error of distances from the direct beam, such
         as that of an elliptical distortion.
+    ellipticity
+        Typical size of an elliptical distortion that all views have in
+        common, see :mod:`~pyxem_symnet.lattice.distortion`. With zero,
+        there is none.
     excitation_error
         Largest distance of visible reflections from the Ewald sphere in
         1/Å.
@@ -36,6 +40,8 @@ class Search:
         at with.
     n_oriented
         Number of metrics, by their pairs, that views are oriented with.
+    n_improved
+        Number of these, by the views, that are refined on some views.
     n_orientations
         Number of orientations of a view that are tried.
     largest_volume
@@ -58,6 +64,7 @@ class Search:
 
     tolerance: float
     scale_error: float
+    ellipticity: float
     excitation_error: float
     outliers: float
     fewest_matched: float
@@ -65,6 +72,7 @@ class Search:
     symmetry_tolerance: float
     n_paired: int
     n_oriented: int
+    n_improved: int
     n_orientations: int
     largest_volume: float = 3000.0
     n_seed_spots: int = 14
@@ -80,6 +88,7 @@ class Search:
 PRECISE = Search(
     tolerance=0.004,
     scale_error=0.0,
+    ellipticity=0.0,
     excitation_error=0.02,
     outliers=0.05,
     fewest_matched=0.4,
@@ -87,28 +96,37 @@ PRECISE = Search(
     symmetry_tolerance=0.3,
     n_paired=300,
     n_oriented=12,
+    n_improved=0,
     n_orientations=600,
 )
 
-#: For distorted patterns, displaced and false spots, or thin crystals
-COARSE = Search(
+_COARSE = Search(
     tolerance=0.008,
     scale_error=0.01,
+    ellipticity=0.015,
     excitation_error=0.03,
     outliers=0.35,
     fewest_matched=0.0,
     support=1.5,
     symmetry_tolerance=1.2,
     n_paired=800,
-    n_oriented=24,
+    n_oriented=48,
+    n_improved=12,
     n_orientations=300,
+)
+
+#: For distorted patterns, displaced and false spots, or thin crystals. Which
+#: tolerance finds a lattice differs from crystal to crystal
+COARSE = tuple(
+    dataclasses.replace(_COARSE, tolerance=tolerance)
+    for tolerance in (0.0125, 0.010, 0.008)
 )
 
 #: For a rotation series: how a lattice is oriented is known from all of its views,
 #: so that a spot may be farther away, and reflections cross the Ewald sphere while
 #: a view is taken
 SERIES = dataclasses.replace(
-    COARSE, tolerance=0.010, excitation_error=0.035, outliers=0.2
+    _COARSE, tolerance=0.010, excitation_error=0.035, outliers=0.2
 )
 
 #: Largest angle in degrees between successive views of a rotation series

@@ -66,7 +66,7 @@ def read_lattice(views: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray] |
     # Here, since a training node has neither numba nor spglib
     from pyxem_symnet.lattice import find_lattice
 
-    fit = find_lattice(views)
+    fit = find_lattice(views, common_distortion=False)
     return None if fit is None else describe_lattice(fit, len(views))
 
 

@@ -68,7 +68,7 @@ class TestNet:
         random = np.random.default_rng(0)
         view = zone_view(triclinic, (0, 0, 1))
         view[:, :2] += random.normal(scale=0.003, size=(len(view), 2))
-        net = find_net(spot_list(view).vectors[: COARSE.n_spots], COARSE)
+        net = find_net(spot_list(view).vectors[: COARSE[-1].n_spots], COARSE[-1])
         exact = net_of(triclinic, (0, 0, 1))
         difference = abs(net.lengths(np.eye(2))[0] - exact.lengths(np.eye(2))[0])
         assert difference.max() < 0.001
