@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +15,10 @@ _SHORTEST, _LONGEST = 2.5, 35.0
 # Least standard deviation of points along a translation, in spacings of the planes
 # that it makes: of fewer planes than two or three, any spacing explains the points
 _FEWEST_SPACINGS = 0.55
-# Largest cosine of two translations, and least of the third with their normal
+# Peaks of this share of the highest are translations, too
+_STRONG = 0.8
+# Largest cosine of two translations
 _MOST_COSINE = 0.87
-_LEAST_OUT_OF_PLANE = 0.5
 
 
 class Periods(NamedTuple):
@@ -83,17 +85,32 @@ def find_periods(points: np.ndarray, directions: np.ndarray, n_bins: int) -> Per
     covariance = np.cov(points.T)
     spread = np.sqrt(np.einsum("di,ij,dj->d", directions, covariance, directions))
     power[lengths < _FEWEST_SPACINGS / spread[:, None]] = 0
-    best, length = power.max(1), lengths[power.argmax(1)]
-    first = best.argmax()
-    cosines = abs(directions @ directions[first])
-    second = np.where(cosines < _MOST_COSINE, best, 0).argmax()
-    normal = np.cross(directions[first], directions[second])
+    first = _shortest(power)
+    apart = abs(directions @ directions[first[0]]) < _MOST_COSINE
+    second = _shortest(power * apart[:, None])
+    normal = np.cross(directions[first[0]], directions[second[0]])
     normal /= np.linalg.norm(normal)
-    out_of_plane = abs(directions @ normal) > _LEAST_OUT_OF_PLANE
-    third = np.where(out_of_plane, best, 0).argmax()
+    # Of points in a plane that the first two order, any third makes one layer
+    height = abs(directions @ normal)[:, None] * lengths
+    layers = height * math.sqrt(normal @ covariance @ normal)
+    third = _shortest(np.where(layers >= _FEWEST_SPACINGS, power, 0))
+    seen = layers[third] >= _FEWEST_SPACINGS
     chosen = [first, second, third]
-    score = float(best[chosen].min()) if out_of_plane[third] else 0.0
-    return Periods(score, directions[chosen] * length[chosen, None])
+    return Periods(
+        float(min(power[place] for place in chosen)) if seen else 0.0,
+        np.array([directions[d] * lengths[k] for d, k in chosen]),
+    )
+
+
+def _shortest(power: np.ndarray) -> tuple[int, int]:
+    """Return direction and length of the shortest of the strong peaks.
+
+    All translations of a lattice are about as strong, and the shortest ones are
+    a basis of it.
+    """
+    strong = power >= _STRONG * power.max()
+    length = strong.any(0).argmax()
+    return int(power[:, length].argmax()), int(length)
 
 
 @njit(cache=True, nogil=True)

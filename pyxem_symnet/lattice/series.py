@@ -34,7 +34,7 @@ _STEP_RATIO = 1.06
 # Spots nearest to the direct beam show periods best where the grid is coarse
 _N_COARSE, _N_FINE = 300, 600
 _DIRECTIONS, _BINS = hemisphere(1000), 128
-_FINE_DIRECTIONS, _FINE_BINS = hemisphere(3000), 256
+_FINE_DIRECTIONS, _FINE_BINS = hemisphere(2000), 256
 # Pairs of axis and step that are fitted: spots near the beam hardly tell the step
 _N_HYPOTHESES = 40
 # A lattice that explains this share of the spots is the right one
@@ -87,15 +87,15 @@ def find_series_lattice(
         raise ValueError(
             f"step must be an angle in degrees up to {LARGEST_STEP:g}, not {step}."
         )
+    if len(views) < _FEWEST_VIEWS:
+        return None
     points = SeriesPoints.from_views(views, wavelength)
-    if len(views) < _FEWEST_VIEWS or len(points.vectors) < _FEWEST_SPOTS:
+    if len(points.positions) < _FEWEST_SPOTS:
         return None
     fits = []
-    for axis, angle in _hypotheses(points, len(views), step):
-        nearest = points.nearest(_N_FINE)
-        periods = _periods(nearest, axis, angle, _FINE_DIRECTIONS, _FINE_BINS)
+    for periods, axis, angle in _hypotheses(points, len(views), step):
         if periods.score < 2 * _CHANCE:
-            continue
+            break
         fit = fit_series(points, len(views), axis, angle, periods, step is None)
         if fit is None:
             continue
@@ -110,10 +110,11 @@ def find_series_lattice(
 
 def _hypotheses(
     points: SeriesPoints, n_views: int, step: float | None
-) -> list[tuple[float, float]]:
-    """Return axes and steps in degrees, those of the strongest periods first.
+) -> list[tuple[Periods, float, float]]:
+    """Return periods with axes and steps in degrees, the strongest first.
 
-    Of each step the best axis and the best that turns the other way.
+    Of each step the best axis and the best that turns the other way. Spots
+    near the beam find the axis, those farther out tell the steps apart.
     """
     nearest = points.nearest(_N_COARSE)
     if step is None:
@@ -131,10 +132,14 @@ def _hypotheses(
         best = _AXES[scores.argmax()]
         away = abs((_AXES - best + 180) % 360 - 180) > 90
         for side in (~away, away):
-            place = np.where(side, scores, -1).argmax()
-            found.append((scores[place], _AXES[place], angle))
-    found.sort(key=lambda result: -result[0])
-    return [(axis, angle) for _, axis, angle in found[:_N_HYPOTHESES]]
+            found.append((_AXES[np.where(side, scores, -1).argmax()], angle))
+    farther = points.nearest(_N_FINE)
+    closer = [
+        (_periods(farther, axis, angle, _FINE_DIRECTIONS, _FINE_BINS), axis, angle)
+        for axis, angle in found
+    ]
+    closer.sort(key=lambda result: -result[0].score)
+    return closer[:_N_HYPOTHESES]
 
 
 def _periods(

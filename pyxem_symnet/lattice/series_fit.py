@@ -212,8 +212,9 @@ def _refine(
     radius = np.sort(lengths)[min(len(lengths) - 1, _MOST_SPOTS // 4)]
     geometry = start
     free = np.ones(13, bool)
-    free[1] = step_is_free
     for share, tolerance in _ROUNDS:
+        # Spots near the beam hardly tell the step
+        free[1] = step_is_free and share >= 1
         basis = _shortest_basis(geometry.basis)
         geometry = dataclasses.replace(geometry, basis=basis)
         tolerance = min(tolerance, _OF_SHORTEST * np.linalg.norm(basis[0]))
@@ -233,18 +234,17 @@ def _refine(
             error = trial.in_crystal(some) - indices @ trial.basis
             error = turn_about_axis(error, trial.axis, trial.step * some.place)
             error[:, 2] *= _ALONG_BEAM
-            return error.ravel()
+            # The assumed centre counts as one more spot
+            return np.append(error.ravel(), trial.centre)
 
         whole[free] = least_squares(
             errors, whole[free], loss="soft_l1", f_scale=_LOSS_SCALE
         ).x
         geometry = _Geometry.from_vector(whole)
-        volume = abs(np.linalg.det(geometry.basis) / np.linalg.det(start.basis))
-        if (
-            abs(math.log(volume)) > _MOST_VOLUME_CHANGE
-            or abs(geometry.step / start.step - 1) > _MOST_STEP_CHANGE
-        ):
-            return None
+    volume = abs(np.linalg.det(geometry.basis) / np.linalg.det(start.basis))
+    changed = abs(math.log(volume)) > _MOST_VOLUME_CHANGE
+    if changed or abs(geometry.step / start.step - 1) > _MOST_STEP_CHANGE:
+        return None
     return geometry
 
 

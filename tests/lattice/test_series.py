@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lattices of rotation series, whose axis and step nobody knows."""
+
+import numpy as np
+import pytest
+
+from pyxem_symnet.lattice import (
+    SeriesFit,
+    find_series_lattice,
+    lattice_groups,
+    space_group_evidence,
+)
+from pyxem_symnet.lattice.metric import reduce_metric
+from pyxem_symnet.lattice.periods import find_periods, hemisphere
+from pyxem_symnet.lattice.series_fit import turn_about_axis
+
+from .cells import direct_basis
+from .patterns import series_of_lattice, views_of_lattice
+
+STEP, AZIMUTH = 2.2, 37.0
+
+
+@pytest.fixture(scope="module")
+def direct():
+    return direct_basis((6.1, 8.2, 9.7, 90, 103, 90))
+
+
+@pytest.fixture(scope="module")
+def views(direct):
+    return series_of_lattice(direct, 36, STEP, AZIMUTH)
+
+
+@pytest.fixture(scope="module")
+def fit(views):
+    return find_series_lattice(views)
+
+
+def lengths_of(direct_metric):
+    return np.sort(np.sqrt(np.diag(reduce_metric(direct_metric))))
+
+
+def assert_found(fit, direct, rel):
+    assert fit.volume == pytest.approx(abs(np.linalg.det(direct)), rel=rel)
+    found = lengths_of(np.linalg.inv(fit.metric))
+    assert found == pytest.approx(lengths_of(direct @ direct.T), rel=rel)
+
+
+def test_axis_step_and_cell(fit, direct):
+    assert isinstance(fit, SeriesFit)
+    assert_found(fit, direct, rel=0.02)
+    assert fit.step == pytest.approx(STEP, rel=0.01)
+    # With a nearly flat Ewald sphere, the senses differ by a mirror image
+    assert (fit.axis - AZIMUTH + 90) % 180 - 90 == pytest.approx(0, abs=0.5)
+    assert fit.n_matched > 0.95 * fit.n_spots
+
+
+def test_step_that_is_known_is_kept(views, direct):
+    fit = find_series_lattice(views, step=STEP)
+    assert fit.step == STEP
+    assert_found(fit, direct, rel=0.01)
+    # What bends the lattice when the step is not known
+    best = {group.system: group.deviation for group in lattice_groups(fit.metric)}
+    assert best["m"] < 0.5
+
+
+@pytest.mark.parametrize("bravais", ["cF", "hP", "tI"])
+def test_centred_lattices(bravais):
+    cells = {
+        "cF": (9.3, 9.3, 9.3, 90, 90, 90),
+        "hP": (5.2, 5.2, 8.9, 90, 90, 120),
+        "tI": (5.6, 5.6, 11.4, 90, 90, 90),
+    }
+    direct = direct_basis(cells[bravais], bravais[1])
+    fit = find_series_lattice(series_of_lattice(direct, 40, 2.0, 110.0), step=2.0)
+    assert_found(fit, direct, rel=0.02)
+
+
+def test_reversed_series_turns_the_other_way(views, fit):
+    back = find_series_lattice(views[::-1])
+    assert back.volume == pytest.approx(fit.volume, rel=0.01)
+    assert back.n_matched > 0.95 * back.n_spots
+
+
+def test_turned_patterns_turn_the_axis(views, fit):
+    quarter = [view[:, [1, 0, 2]] * (-1, 1, 1) for view in views]
+    turned = find_series_lattice(quarter)
+    assert turned.volume == pytest.approx(fit.volume, rel=0.01)
+    apart = (turned.axis - fit.axis - 90 + 90) % 180 - 90
+    assert apart == pytest.approx(0, abs=0.5)
+
+
+def test_centre_that_is_off_is_found(views, direct):
+    shifted = [view + (0.004, -0.006, 0) for view in views]
+    fit = find_series_lattice(shifted, step=STEP)
+    assert_found(fit, direct, rel=0.02)
+    assert fit.centre == pytest.approx((0.004, -0.006), abs=0.0015)
+
+
+def test_views_without_spots_keep_their_place(views, direct):
+    gaps = [np.empty((0, 3)) if i % 5 == 2 else view for i, view in enumerate(views)]
+    fit = find_series_lattice(gaps, step=STEP)
+    assert_found(fit, direct, rel=0.02)
+    assert len(fit.views) <= len(views) - 7
+
+
+def test_indexed_spots_are_where_the_lattice_has_them(fit):
+    for view in fit.views:
+        lattice = view.hkl @ fit.reciprocal_basis @ view.rotation.T
+        away = (lattice - view.vectors)[view.matched, :2]
+        assert np.hypot(*away.T).max() < 0.025
+        assert view.rotation @ view.rotation.T == pytest.approx(np.eye(3), abs=1e-9)
+        assert np.linalg.det(view.rotation) == pytest.approx(1)
+
+
+def test_views_in_no_order_are_no_series(views, direct):
+    random = np.random.default_rng(0)
+    shuffled = [views[i] for i in random.permutation(len(views))]
+    assert find_series_lattice(shuffled) is None
+    assert find_series_lattice(views_of_lattice(direct, n_views=36)) is None
+
+
+def test_chance_is_no_lattice():
+    random = np.random.default_rng(1)
+    views = [
+        np.column_stack([random.uniform(-1, 1, (12, 2)), np.ones(12)])
+        for _ in range(30)
+    ]
+    assert find_series_lattice(views) is None
+
+
+def test_too_little_is_no_series(views):
+    assert find_series_lattice([]) is None
+    assert find_series_lattice(views[:4]) is None
+    assert find_series_lattice([view[:0] for view in views]) is None
+
+
+@pytest.mark.parametrize("step", [0.0, 16.0, -20.0, float("nan")])
+def test_impossible_steps(views, step):
+    with pytest.raises(ValueError, match="step must be an angle in degrees up to 15"):
+        find_series_lattice(views, step=step)
+
+
+def test_one_orientation_leaves_no_choice_of_indexing(fit):
+    """Laue classes below the lattice's symmetry pay for choices in each view."""
+    evidence = space_group_evidence(fit)
+    # -1 has 1 of the 2 rotations of a monoclinic lattice
+    assert evidence.table[1, 5] == pytest.approx(0, abs=1e-6)
+    assert evidence.summary["nv"] == len(fit.views)
+
+
+def test_turning_about_an_axis():
+    vectors = np.random.default_rng(2).normal(size=(20, 3))
+    turned = turn_about_axis(vectors, 0.7, np.full(20, 0.4))
+    axis = np.array([np.cos(0.7), np.sin(0.7), 0])
+    assert turned @ axis == pytest.approx(vectors @ axis)
+    assert turned @ turned.T == pytest.approx(vectors @ vectors.T)
+    # Right-handed: what lies along z goes towards axis x z
+    up = turn_about_axis(np.array([[0, 0, 1.0]]), 0.0, np.array([0.4]))[0]
+    assert up == pytest.approx([0, -np.sin(0.4), np.cos(0.4)])
+    back = turn_about_axis(turned, 0.7, np.full(20, -0.4))
+    assert back == pytest.approx(vectors)
+
+
+def test_periods_of_a_lattice():
+    direct = direct_basis((6.0, 7.0, 9.0, 90, 90, 90))
+    hkl = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3), -1).reshape(-1, 3)
+    points = hkl @ np.linalg.inv(direct).T
+    found = find_periods(points, hemisphere(3000), 256)
+    assert found.score > 0.5 * len(points)
+    # Each is a translation, near enough to be refined
+    cycles = found.translations @ np.linalg.inv(direct)
+    assert abs(cycles - cycles.round()).max() < 0.2
+    random = np.random.default_rng(0).uniform(-0.7, 0.7, (300, 3))
+    assert find_periods(random, hemisphere(3000), 256).score < 24
