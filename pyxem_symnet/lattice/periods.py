@@ -73,6 +73,9 @@ def find_periods(points: np.ndarray, directions: np.ndarray, n_bins: int) -> Per
     -------
     Periods
         With a score of zero if there are no such three.
+
+    .. [Steller1997] I. Steller, R. Bolotovsky and M. G. Rossmann,
+       J. Appl. Cryst. 30, 1036 (1997).
     """
     width = 2.1 * np.sqrt((points**2).sum(1).max()) / n_bins
     spectrum = scipy.fft.rfft(_project(points, directions, width, n_bins), axis=1)
