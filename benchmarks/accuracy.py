@@ -51,19 +51,19 @@ CURVE = (2, 8, 32, 256, 1024)
 #: for, which takes half a second to a second of each
 FEWER_CRYSTALS = {
     2: 30,
-    3: 150,
+    3: 200,
     4: 60,
     8: 30,
-    10: 100,
-    16: 300,
+    10: 80,
+    16: 240,
     32: 30,
-    64: 60,
-    256: 15,
-    1024: 10,
+    64: 40,
+    256: 12,
+    1024: 8,
 }
 
 #: Numbers of crystals whose smallest measurable calibration error is told
-FLOORS = (60, 300, 1000)
+FLOORS = (60, 240, 1000)
 
 #: What was aimed at for the test split and the paper's 72 groups, in percent:
 #: model, protocol, views, noise, level, goal, and the anchor it was set against
@@ -259,8 +259,8 @@ def write_markdown(results, limit, ceilings) -> None:
         f"Noise: {versions} of the user guide. `msdn-any` looks for a lattice in two "
         "views and more, which takes long; so it is measured on at most "
         + ", ".join(f"{n} crystals with {v} views" for v, n in FEWER_CRYSTALS.items())
-        + ". The standard error of a share of 300 crystals is up to 2.9 points, of "
-        "100 up to 5 and of 30 up to 9.1.",
+        + ". The standard error of a share of 240 crystals is up to 3.2 points, of "
+        "80 up to 5.6 and of 30 up to 9.1.",
         "",
         "## What was aimed at",
         "",
