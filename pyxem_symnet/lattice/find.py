@@ -106,8 +106,10 @@ def find_lattice(
     (:data:`~pyxem_symnet.lattice.search.PRECISE`), and where this leaves
     more than a fifth of the spots unexplained, that they are not, with
     one tolerance after the other
-    (:data:`~pyxem_symnet.lattice.search.COARSE`), until one does. Each
-    goes on from the lattice found before, beside its own.
+    (:data:`~pyxem_symnet.lattice.search.COARSE`). Each looks at the
+    lattice found before, too, and the likeliest of all is taken. Its log
+    likelihood is about one for each spot where all of them lie by
+    chance.
     """
     wavelength = electron_wavelength(beam_energy)
     spots = [spot_list(view, wavelength) for view in views]
@@ -117,19 +119,16 @@ def find_lattice(
     fit = _search(spots, PRECISE, wavelength)
     if fit is not None and fit.n_matched > _EXPLAINED * fit.n_spots:
         return fit
-    precise = fit
+    fits = [] if fit is None else [fit]
     for search in COARSE:
         if not common_distortion:
             search = dataclasses.replace(search, ellipticity=0.0)
-        found = _search(spots, search, wavelength, None if fit is None else fit.metric)
+        known = fits[-1].metric if fits else None
+        found = _search(spots, search, wavelength, known)
         if found is not None:
-            fit = dataclasses.replace(found, coarse=True)
-            if fit.n_matched > _EXPLAINED * fit.n_spots:
-                break
-    # Both are against spots that lie by chance, and so say which is better
-    if precise is not None and precise.log_likelihood >= fit.log_likelihood:
-        return precise
-    return fit
+            fits.append(dataclasses.replace(found, coarse=True))
+    # All are against spots that lie by chance, and so say which is better
+    return max(fits, key=lambda fit: fit.log_likelihood, default=None)
 
 
 def spot_list(view: np.ndarray, wavelength: float) -> SpotList:

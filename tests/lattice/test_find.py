@@ -64,6 +64,7 @@ def test_distorted_patterns_are_searched_coarsely(monoclinic):
     fit = find_lattice(distorted)
     assert fit.coarse
     assert_found(fit, direct, rel=0.03)
+    assert fit.log_likelihood > 2 * fit.n_spots
 
 
 @pytest.mark.filterwarnings("error")
@@ -159,7 +160,8 @@ def test_chance_explains_few_spots():
         xy = random.uniform(-1, 1, (25, 2))
         views.append(np.column_stack([xy, np.ones(25)]))
     fit = find_lattice(views)
-    assert fit is None or fit.n_matched < 0.5 * fit.n_spots
+    # With wide tolerances some lattice explains most of them, but is not likely
+    assert fit is None or fit.log_likelihood < 1.5 * fit.n_spots
 
 
 class TestInput:
