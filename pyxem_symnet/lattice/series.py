@@ -31,10 +31,12 @@ _SPANS = (10.0, 170.0)
 # Grid of axes in degrees and of ratios of steps
 _AXES = np.arange(0.0, 360.0, 6.0)
 _STEP_RATIO = 1.06
+# Axes about the best one of a step that are looked at more closely
+_FINE_AXES = np.array([-2.0, 0.0, 2.0])
 # Spots nearest to the direct beam show periods best where the grid is coarse
 _N_COARSE, _N_FINE = 300, 600
 _DIRECTIONS, _BINS = hemisphere(1000), 128
-_FINE_DIRECTIONS, _FINE_BINS = hemisphere(2000), 256
+_FINE_DIRECTIONS, _FINE_BINS = hemisphere(1500), 256
 # Pairs of axis and step that are fitted: spots near the beam hardly tell the step
 _N_HYPOTHESES = 40
 # A lattice that explains this share of the spots is the right one
@@ -116,14 +118,18 @@ def _hypotheses(
     Of each step the best axis and the best that turns the other way. Spots
     near the beam find the axis, those farther out tell the steps apart.
     """
+    points = points.brightest()
     nearest = points.nearest(_N_COARSE)
     if step is None:
         least, most = (span / (n_views - 1) for span in _SPANS)
         most = min(most, LARGEST_STEP)
         n = max(1, math.ceil(math.log(most / least) / math.log(_STEP_RATIO)))
         steps = np.geomspace(least, most, n + 1)
+        offsets = _FINE_AXES
     else:
         steps = np.array([abs(step)])
+        # There is time for all axes
+        offsets = np.arange(-90.0, 90.0, 2.0)
     found = []
     for angle in steps:
         scores = np.array(
@@ -135,8 +141,9 @@ def _hypotheses(
             found.append((_AXES[np.where(side, scores, -1).argmax()], angle))
     farther = points.nearest(_N_FINE)
     closer = [
-        (_periods(farther, axis, angle, _FINE_DIRECTIONS, _FINE_BINS), axis, angle)
+        (_periods(farther, near, angle, _FINE_DIRECTIONS, _FINE_BINS), near, angle)
         for axis, angle in found
+        for near in axis + offsets
     ]
     closer.sort(key=lambda result: -result[0].score)
     return closer[:_N_HYPOTHESES]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import least_squares
+from scipy.spatial import cKDTree
 
 from pyxem_symnet.lattice.electrons import on_ewald_sphere
 from pyxem_symnet.lattice.find import spot_list
@@ -22,6 +23,8 @@ from pyxem_symnet.lattice.search import SERIES
 # Spots fitted at a time: how far out, in shares of the radius of the spots that
 # periods were found in, and how far from a lattice point in 1/Å
 _ROUNDS = ((0.6, 0.05), (0.8, 0.04), (1.0, 0.035), (np.inf, 0.025), (np.inf, 0.02))
+# Spots of successive views nearer than this, in 1/Å, are of one reflection
+_SAME_PLACE = 0.012
 # More spots than this say nothing new
 _MOST_SPOTS = 1200
 # Lattice points nearer to each other leave less room, in shares of their distance
@@ -89,6 +92,30 @@ class SeriesPoints:
     def lengths(self) -> np.ndarray:
         """Distances from the direct beam in 1/Å, of shape (spots,)."""
         return np.hypot(self.positions[:, 0], self.positions[:, 1])
+
+    def brightest(self) -> SeriesPoints:
+        """Return each reflection where it is brightest, in one view of several.
+
+        While it crosses the Ewald sphere it is seen in one place of some
+        views in succession; in the middle one it is on the sphere.
+        """
+        kept = np.ones(len(self.positions), bool)
+        for place in np.unique(self.place):
+            here = np.flatnonzero(self.place == place)
+            for side in (-1, 1):
+                there = np.flatnonzero(self.place == place + side)
+                if not len(there):
+                    continue
+                tree = cKDTree(self.positions[there])
+                _, found = tree.query(
+                    self.positions[here], distance_upper_bound=_SAME_PLACE
+                )
+                again = found < len(there)
+                rival = self.intensities[there[found[again]]]
+                own = self.intensities[here[again]]
+                # Of equal ones the first stays
+                kept[here[again]] &= (own > rival) | ((own == rival) & (side > 0))
+        return self[kept]
 
     def nearest(self, n: int) -> SeriesPoints:
         """Return so many spots nearest to the direct beam."""
@@ -207,14 +234,15 @@ def fit_series(
 def _refine(
     points: SeriesPoints, start: _Geometry, step_is_free: bool
 ) -> _Geometry | None:
-    points = points.nearest(_MOST_SPOTS)
+    points = points.brightest().nearest(_MOST_SPOTS)
     lengths = points.lengths
     radius = np.sort(lengths)[min(len(lengths) - 1, _MOST_SPOTS // 4)]
     geometry = start
     free = np.ones(13, bool)
     for share, tolerance in _ROUNDS:
-        # Spots near the beam hardly tell the step
-        free[1] = step_is_free and share >= 1
+        # Spots near the beam hardly tell the axis and the step
+        free[0] = share >= 1
+        free[1] = step_is_free and share > 1
         basis = _shortest_basis(geometry.basis)
         geometry = dataclasses.replace(geometry, basis=basis)
         tolerance = min(tolerance, _OF_SHORTEST * np.linalg.norm(basis[0]))
