@@ -43,8 +43,11 @@ _N_HYPOTHESES = 40
 _RIGHT = 0.93
 # Power of points that lie by chance: less than twice this is no lattice
 _CHANCE = 12.0
-# A lattice that explains a smaller share of the spots is none
+# A lattice that explains a smaller share of the spots is none, nor one that is
+# hardly likelier than chance: in no order, dense lattices reach 0.1 for each spot,
+# and the right ones of distorted patterns more than one
 _LEAST_EXPLAINED = 0.5
+_LEAST_LIKELIHOOD = 0.7
 
 
 def find_series_lattice(
@@ -107,7 +110,9 @@ def find_series_lattice(
     if not fits:
         return None
     best = max(fits, key=lambda fit: fit.log_likelihood)
-    return best if best.n_matched > _LEAST_EXPLAINED * best.n_spots else None
+    explained = best.n_matched > _LEAST_EXPLAINED * best.n_spots
+    likely = best.log_likelihood > _LEAST_LIKELIHOOD * best.n_spots
+    return best if explained and likely else None
 
 
 def _hypotheses(
