@@ -102,6 +102,8 @@ class SeriesFit(LatticeFit):
 
     Parameters
     ----------
+    metric, views, n_spots, log_likelihood, coarse, distortion
+        As of :class:`LatticeFit`.
     axis
         Azimuth of the axis of rotation in degrees, from x towards y.
     step
