@@ -69,16 +69,16 @@ def find_series_lattice(
     beam_energy
         Beam energy in kV.
     step
-        Angle between successive views in degrees. By default it is
-        searched for, between 10 and 170 degrees from the first view to
+        Angle between successive views in degrees, of either sign, since
+        both senses are tried. By default it is searched for, between 10 and 170 degrees from the first view to
         the last. Between few views or small angles it is badly
         determined, and with it the cell.
 
     Returns
     -------
     SeriesFit or None
-        None if no lattice explains half of the spots, or there are fewer
-        than five views or thirty spots.
+        None if no lattice explains half of the spots and is likelier
+        than chance, or there are fewer than five views or thirty spots.
 
     Raises
     ------
