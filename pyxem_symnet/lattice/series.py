@@ -70,9 +70,10 @@ def find_series_lattice(
         Beam energy in kV.
     step
         Angle between successive views in degrees, of either sign, since
-        both senses are tried. By default it is searched for, between 10 and 170 degrees from the first view to
-        the last. Between few views or small angles it is badly
-        determined, and with it the cell.
+        both senses are tried. By default it is searched for, between
+        10 and 170 degrees from the first view to the last. Between few
+        views or small angles it is badly determined, and with it the
+        cell.
 
     Returns
     -------
