@@ -108,13 +108,13 @@ def draw(crystals, config, model, n_workers) -> tuple[dict, torch.Tensor]:
 
 def part(features, start, stop) -> dict:
     """Return the features of some samples; one may have several images."""
-    chosen = {k: v[start:stop] for k, v in features.items() if k != "drawn"}
-    if "drawn" in features:
+    chosen = {k: v[start:stop] for k, v in features.items() if k != "image_drawn"}
+    if "image_drawn" in features:
         before, here = (
-            int(features["n_drawn"][chosen].sum())
+            int(features["image_n_drawn"][chosen].sum())
             for chosen in (slice(start), slice(start, stop))
         )
-        chosen["drawn"] = features["drawn"][before : before + here]
+        chosen["image_drawn"] = features["image_drawn"][before : before + here]
     return {k: v.float() if v.is_floating_point() else v for k, v in chosen.items()}
 
 

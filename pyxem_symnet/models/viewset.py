@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pyxem_symnet.descriptors.half_pattern import HalfPattern
 from pyxem_symnet.descriptors.kept_views import KeptViews
+from pyxem_symnet.descriptors.net_reading import NetReading
 from pyxem_symnet.descriptors.pairs import PairMap
 from pyxem_symnet.descriptors.radial import RadialProfile
 from pyxem_symnet.descriptors.spots import Spots
@@ -22,6 +23,7 @@ from pyxem_symnet.models.evidence import (
     describe_lattice,
     read_lattice,
 )
+from pyxem_symnet.models.net_reader import NetReader
 from pyxem_symnet.models.readout import (
     IMAGE_NETWORK,
     Readout,
@@ -58,6 +60,7 @@ NETWORK = {
     },
     # As in msdn-axes, whose weights it can start from
     "image": IMAGE_NETWORK,
+    "net": {"units": 384, "n_blocks": 3, "dropout": 0.15},
     "grid": {"radial": 8, "pairs": 3, "image": 3},
     "width": 192,
     "hidden": 384,
@@ -65,7 +68,12 @@ NETWORK = {
     "power": 0.5,
     "most_views": 32,
     "training_images": 3,
+    "training_nets": 8,
 }
+
+#: Streams that look at each view by itself. Both the mean and the root mean square
+#: of what they see are joined
+_OF_EACH_VIEW = ("image", "net")
 
 
 class ViewSetMSDN(SpotNetwork):
@@ -74,7 +82,8 @@ class ViewSetMSDN(SpotNetwork):
     Each view (a diffraction pattern as a list of spots) is turned into
     descriptors that can be summed over views: a radial profile and a
     pair map, and optionally what a DenseNet sees in an image of the
-    pattern, drawn in the frame of its own net. None of them changes when
+    pattern, drawn in the frame of its own net, and what a fully connected
+    network reads from the numbers of that net. None of them changes when
     the pattern is turned. The first two are read by one DenseNet each
     once they are summed, and a small fully connected network joins all
     streams. Sums from several computers or blocks add up.
@@ -98,15 +107,20 @@ class ViewSetMSDN(SpotNetwork):
         Settings of the
         :class:`~pyxem_symnet.descriptors.half_pattern.HalfPattern`, or
         None to do without, which is the default.
+    net
+        Settings of the
+        :class:`~pyxem_symnet.descriptors.net_reading.NetReading`, or
+        None to do without, which is the default.
     network
         What differs from the default :data:`NETWORK`: settings of the
-        DenseNets ("radial", "pairs", "image"), points kept of each of
-        their maps ("grid"), length of each stream's vector ("width"),
+        networks ("radial", "pairs", "image", "net"), points kept of each
+        of the DenseNets' maps ("grid"), length of each stream's vector ("width"),
         units of the joining network ("hidden"), its dropout, the power
         that mean descriptors are raised to, the number of views beyond
         which more say nothing new ("most_views"), which should be the
         largest it is trained with, and the number of views of a crystal
-        whose images are looked at in training ("training_images").
+        whose images and nets are looked at in training
+        ("training_images", "training_nets").
     lattice
         Settings of the
         :class:`~pyxem_symnet.descriptors.kept_views.KeptViews`, in which
@@ -128,6 +142,7 @@ class ViewSetMSDN(SpotNetwork):
         image: dict | None = None,
         network: dict | None = None,
         lattice: dict | None = None,
+        net: dict | None = None,
     ):
         super().__init__(classes, finder)
         # They may come in any number and order
@@ -138,9 +153,13 @@ class ViewSetMSDN(SpotNetwork):
         self.radial = None if radial is None else RadialProfile(**radial)
         self.pairs = None if pairs is None else PairMap(**pairs)
         self.image = None if image is None else HalfPattern(**image)
+        self.net = None if net is None else NetReading(**net)
         self.lattice = None if lattice is None else KeptViews(**lattice)
         self.evidence = None if lattice is None else EvidenceHead(self.classes)
-        self.training_images = network["training_images"]
+        self.most_looked_at = {
+            "image": network["training_images"],
+            "net": network["training_nets"],
+        }
         inputs = {"radial": (1, 2), "pairs": (2, None), "image": (2, 1)}
         self.streams = nn.ModuleDict()
         for name, (dimensions, channels) in inputs.items():
@@ -155,13 +174,17 @@ class ViewSetMSDN(SpotNetwork):
                 network["grid"][name],
                 network["width"],
             )
+        if self.net is not None:
+            self.streams["net"] = NetReader(
+                self.net.n_values, width=network["width"], **network["net"]
+            )
         if not self.streams:
             raise ValueError(
-                "A model needs at least one stream: radial, pairs and image "
+                "A model needs at least one stream: radial, pairs, image and net "
                 "cannot all be None."
             )
-        # Of images both the mean and the root mean square are joined
-        width = network["width"] * (len(self.streams) + ("image" in self.streams)) + 3
+        n_vectors = len(self.streams) + sum(n in self.streams for n in _OF_EACH_VIEW)
+        width = network["width"] * n_vectors + 3
         self.join = joining_network(
             width, network["hidden"], network["dropout"], len(self.classes)
         )
@@ -171,7 +194,7 @@ class ViewSetMSDN(SpotNetwork):
     def settings(self) -> dict:
         """Keywords that, beside the classes, make the same model again."""
         settings = {"finder": dict(self.finder.settings)}
-        for name in ("radial", "pairs", "image", "lattice"):
+        for name in ("radial", "pairs", "image", "net", "lattice"):
             module = getattr(self, name)
             settings[name] = None if module is None else dict(module.settings)
         settings["network"] = copy.deepcopy(self._network)
@@ -200,18 +223,19 @@ class ViewSetMSDN(SpotNetwork):
             "radial_square" of shape (crystals, bins), "pairs" of shape
             (crystals, angles, radii, radii), "n_images" of shape
             (crystals, 1), "image" and "image_square" of shape
-            (crystals, width), all of which add up; and "kept", as
+            (crystals, width), "n_nets", "net" and "net_square" of the
+            same shapes, all of which add up; and "kept", as
             :class:`~pyxem_symnet.descriptors.kept_views.KeptViews`
             returns it, if it is asked for. A view without spots says
             nothing and is not counted.
         """
         features = self._invariants(spots, groups, n_groups)
-        if self.image is not None:
-            drawn = self.image(spots)
+        for name in self._of_each_view():
+            drawn = getattr(self, name)(spots)
+            each, n_each = groups, n_groups
             if groups is None:
-                groups = torch.arange(len(drawn), device=drawn.device)
-                n_groups = len(drawn)
-            features |= self._look(drawn, groups, spots.counts > 0, n_groups)
+                each, n_each = torch.arange(len(drawn), device=drawn.device), len(drawn)
+            features |= self._look(name, drawn, each, spots.counts > 0, n_each)
         if self.lattice is not None:
             features[KEPT] = self.lattice(spots, groups, n_groups)
         return features
@@ -230,18 +254,24 @@ class ViewSetMSDN(SpotNetwork):
         -------
         features
             As from :meth:`accumulate`, but for "kept", which is left out,
-            and the image stream: "drawn" of shape (images, rows,
-            columns), evenly chosen from the views of each crystal, and
-            "n_drawn", of shape (crystals, 1), how many are of each.
+            and the streams of each view: "image_drawn" of shape (images,
+            rows, columns), of views evenly chosen from those of each
+            crystal, and "image_n_drawn", of shape (crystals, 1), how many
+            are of each; likewise "net_drawn", of shape (nets, values),
+            and "net_n_drawn".
         """
         features = self._invariants(spots, groups, n_groups)
-        if self.image is not None:
-            n_views = torch.bincount(groups, minlength=n_groups)
-            chosen = _evenly(n_views, self.training_images)
+        n_views = torch.bincount(groups, minlength=n_groups)
+        for name in self._of_each_view():
+            most = self.most_looked_at[name]
+            chosen = _evenly(n_views, most)
             some = Spots(spots.positions[chosen], spots.intensities[chosen])
-            features["drawn"] = self.image(some)
-            features["n_drawn"] = n_views.clamp_max(self.training_images).unsqueeze(1)
+            features[f"{name}_drawn"] = getattr(self, name)(some)
+            features[f"{name}_n_drawn"] = n_views.clamp_max(most).unsqueeze(1)
         return features
+
+    def _of_each_view(self) -> list[str]:
+        return [name for name in _OF_EACH_VIEW if name in self.streams]
 
     def _invariants(
         self, spots: Spots, groups: Tensor | None, n_groups: int | None
@@ -263,17 +293,17 @@ class ViewSetMSDN(SpotNetwork):
         return features
 
     def _look(
-        self, drawn: Tensor, groups: Tensor, seen: Tensor, n_groups: int
+        self, name: str, drawn: Tensor, groups: Tensor, seen: Tensor, n_groups: int
     ) -> dict[str, Tensor]:
-        """Return what the image stream sees, summed over each crystal's views."""
+        """Return what a stream sees of each view, summed over each crystal's."""
+        drawn = drawn.unsqueeze(1) if name == "image" else drawn
         # None is negative, as in the other sums
-        vectors = self.streams["image"](drawn.unsqueeze(1).float())
-        vectors = nn.functional.relu(vectors)
+        vectors = nn.functional.relu(self.streams[name](drawn.float()))
         seen = seen.to(vectors).unsqueeze(1)
         vectors = vectors * seen
-        parts = {"n_images": seen, "image": vectors, "image_square": vectors.square()}
+        parts = {f"n_{name}s": seen, name: vectors, f"{name}_square": vectors.square()}
         return {
-            name: _sum_groups(value, groups, n_groups) for name, value in parts.items()
+            part: _sum_groups(value, groups, n_groups) for part, value in parts.items()
         }
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
@@ -295,11 +325,11 @@ class ViewSetMSDN(SpotNetwork):
         if self.pairs is not None:
             mean = features["pairs"] / n_views[..., None, None]
             answers.append(self.streams["pairs"](mean.pow(self.power)))
-        if self.image is not None:
-            seen = features if "image" in features else self._look_at_drawn(features)
-            n_images = seen["n_images"].clamp_min(1)
-            answers.append(seen["image"] / n_images)
-            square = seen["image_square"] / n_images
+        for name in self._of_each_view():
+            seen = features if name in features else self._look_at(name, features)
+            n_seen = seen[f"n_{name}s"].clamp_min(1)
+            answers.append(seen[name] / n_seen)
+            square = seen[f"{name}_square"] / n_seen
             # The root's slope has no bound at nought
             answers.append(square.clamp_min(1e-6).sqrt())
         # Of the order of one, as the streams' vectors are
@@ -384,12 +414,12 @@ class ViewSetMSDN(SpotNetwork):
                 summary[index] = torch.from_numpy(evidence[1])
         return rest | {LATTICE_READ: read, "lattice_table": table, "lattice": summary}
 
-    def _look_at_drawn(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        n_drawn = features["n_drawn"].flatten()
+    def _look_at(self, name: str, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        n_drawn = features[f"{name}_n_drawn"].flatten()
         crystals = torch.arange(len(n_drawn), device=n_drawn.device)
-        drawn = features["drawn"]
+        drawn = features[f"{name}_drawn"]
         groups, seen = crystals.repeat_interleave(n_drawn), drawn.flatten(1).any(1)
-        return self._look(drawn, groups, seen, len(n_drawn))
+        return self._look(name, drawn, groups, seen, len(n_drawn))
 
     def distinct_views(self, features: dict[str, Tensor]) -> Tensor:
         """Return how many different orientations the views amount to.

@@ -37,6 +37,7 @@ _STREAMS = {
     "radial": "lengths (radial profile)",
     "pairs": "angles (pair map)",
     "image": "image of the spots",
+    "net": "net of the spots",
 }
 
 

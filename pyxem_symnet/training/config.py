@@ -36,6 +36,13 @@ class TrainingConfig:
     views
         Smallest and largest number of views of a crystal. Drawn
         log-uniformly.
+    passes
+        Number of times that every training crystal is drawn before the
+        training, which then looks at these samples of one view each
+        again and again. With 0, every sample is drawn afresh.
+    views_a_pass
+        Number of views, each a sample, that are drawn of a crystal each
+        time.
     repeated_views
         Share of crystals whose views are of few grains: some
         orientations are repeated with small tilts between them.
@@ -43,6 +50,8 @@ class TrainingConfig:
         Share of samples without a crystal, of the class 0.
     minimum_crystals
         Space groups with fewer training crystals are no class.
+    frozen
+        Names of the model's streams that stay as they started.
     steps
         Number of optimiser steps.
     batch_size
@@ -80,9 +89,12 @@ class TrainingConfig:
         default_factory=lambda: {"random": 1.0}
     )
     views: tuple[int, int] = (1, 32)
+    passes: int = 0
+    views_a_pass: int = 4
     repeated_views: float = 0.0
     no_crystal: float = 0.02
     minimum_crystals: int = 1
+    frozen: tuple[str, ...] = ()
     steps: int = 4000
     batch_size: int = 128
     learning_rate: float = 2e-3
@@ -111,6 +123,8 @@ class TrainingConfig:
             problems.append(f"unknown orientations: {', '.join(sorted(unknown))}")
         if not 0 <= self.no_crystal < 1:
             problems.append("no_crystal must be at least 0 and below 1")
+        if self.passes and self.views[1] > 1:
+            problems.append("passes draw single views, so views must be [1, 1]")
         if problems:
             raise ConfigError(f"Configuration {self.name!r}: {'; '.join(problems)}.")
 
@@ -148,6 +162,7 @@ def read_config(path: str | Path) -> TrainingConfig:
             f"{path.name}: unknown settings {', '.join(unknown)}. Known are "
             f"{', '.join(sorted(known))}."
         )
-    if "views" in settings:
-        settings["views"] = tuple(settings["views"])
+    for name in ("views", "frozen"):
+        if name in settings:
+            settings[name] = tuple(settings[name])
     return TrainingConfig(**{"name": path.stem, **settings})

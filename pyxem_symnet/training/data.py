@@ -169,16 +169,8 @@ class TrainingBatches(Dataset):
         batch
             Number of the batch.
         """
-        size = self.config.batch_size
-        place = np.arange(batch * size, (batch + 1) * size)
-        epochs = place // len(self.usable)
-        chosen = np.empty(size, dtype=np.int64)
-        for epoch in np.unique(epochs):
-            order = np.random.default_rng([self.config.seed, int(epoch)])
-            order = order.permutation(self.usable)
-            inside = epochs == epoch
-            chosen[inside] = order[place[inside] % len(self.usable)]
-        return chosen
+        size, seed = self.config.batch_size, self.config.seed
+        return in_random_order(self.usable, batch, size, seed)
 
     @torch.no_grad()
     def __getitem__(self, batch: int) -> tuple[dict[str, Tensor], Tensor]:
@@ -216,6 +208,30 @@ class TrainingBatches(Dataset):
         uniform = float(torch.rand(1, generator=generator))
         # Log-uniform over the numbers from the fewest to the most
         return min(most, int(fewest * ((most + 1) / fewest) ** uniform))
+
+
+def in_random_order(items: np.ndarray, batch: int, size: int, seed: int) -> np.ndarray:
+    """Return the items of a batch, each once before any twice.
+
+    Parameters
+    ----------
+    items
+        Items to choose from.
+    batch
+        Number of the batch.
+    size
+        Items in a batch.
+    seed
+        Seed of the order, another one each time that all were chosen.
+    """
+    place = np.arange(batch * size, (batch + 1) * size)
+    epochs = place // len(items)
+    chosen = np.empty(size, dtype=items.dtype)
+    for epoch in np.unique(epochs):
+        order = np.random.default_rng([seed, int(epoch)]).permutation(items)
+        inside = epochs == epoch
+        chosen[inside] = order[place[inside] % len(items)]
+    return chosen
 
 
 def choose(shares: dict[str, float], generator: torch.Generator) -> str:

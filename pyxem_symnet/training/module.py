@@ -31,6 +31,8 @@ class SymmetryModule(lightning.LightningModule):
         super().__init__()
         self.model = model
         self.config = config
+        for name in config.frozen:
+            model.streams[name].requires_grad_(False).eval()
         n_classes = len(model.classes)
         self.loss = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         self.accuracy = MulticlassAccuracy(n_classes, average="micro")
@@ -45,6 +47,19 @@ class SymmetryModule(lightning.LightningModule):
             self.register_buffer(
                 f"to_{level}", torch.cat([matrix, outside], 1), persistent=False
             )
+
+    def train(self, mode: bool = True) -> SymmetryModule:
+        """Set the mode of all but frozen streams, which stay as they are used.
+
+        Parameters
+        ----------
+        mode
+            Whether to train.
+        """
+        super().train(mode)
+        for name in self.config.frozen:
+            self.model.streams[name].eval()
+        return self
 
     def _at_level(self, logits: Tensor, level: str) -> Tensor:
         matrix = self.get_buffer(f"to_{level}")
@@ -100,8 +115,9 @@ class SymmetryModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> dict:
         """Return AdamW on a one-cycle schedule."""
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1]
+        learnt = [p for p in self.model.parameters() if p.requires_grad]
+        decayed = [p for p in learnt if p.ndim > 1]
+        others = [p for p in learnt if p.ndim <= 1]
         optimiser = torch.optim.AdamW(
             [
                 {"params": decayed, "weight_decay": self.config.weight_decay},

@@ -9,6 +9,7 @@ killed goes on exactly as it would have.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -23,7 +24,7 @@ from lightning.pytorch.callbacks import (
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, Subset
 
@@ -33,6 +34,7 @@ from pyxem_symnet.models.registry import model_path
 from pyxem_symnet.simulation.packed import PackedReflections
 from pyxem_symnet.training.config import ConfigError, TrainingConfig
 from pyxem_symnet.training.data import TrainingBatches
+from pyxem_symnet.training.drawn import DrawnBatches, draw_samples
 from pyxem_symnet.training.module import SymmetryModule
 from pyxem_symnet.training.splits import select_split
 
@@ -105,7 +107,27 @@ def train(
     if isinstance(start_from, (str, Path)):
         start_from = [start_from]
     origin = _start(model, start_from)
-    data = _Batches(crystals, classes, model.training_features, config, n_workers)
+    if unknown := sorted(set(config.frozen) - set(model.streams)):
+        raise ConfigError(
+            f"Configuration {config.name!r}: there is no stream "
+            f"{', '.join(unknown)} to freeze; the model has "
+            f"{', '.join(model.streams)}."
+        )
+    drawn = None
+    if config.passes:
+        drawn = draw_samples(
+            crystals["train"],
+            TrainingBatches(crystals["train"], classes, None, config).targets,
+            model.training_features,
+            config,
+            out / "drawn",
+            n_workers,
+        )
+    data = _Batches(
+        crystals, classes, model.training_features, config, n_workers, drawn
+    )
+    if "net" in model.streams and not any("net" in one["parts"] for one in origin):
+        model.streams["net"].standardise(_nets(data.settling_batches()))
     trainer, last = make_trainer(config, out, show_progressbar, tensorboard)
     trainer.fit(
         SymmetryModule(model, config),
@@ -113,8 +135,7 @@ def train(
         ckpt_path=last if last.exists() else None,
         weights_only=True,
     )
-    # The averaged weights have activations of their own
-    update_bn(data.settling_batches(), model)
+    _settle(model, data, config.frozen)
     path = out / f"{config.name}.safetensors"
     record = {
         "training": dataclasses.asdict(config),
@@ -150,6 +171,19 @@ def _start(model: nn.Module, start_from: Sequence[str | Path]) -> list[dict]:
         record = {key: other.record.get(key) for key in kept}
         origins.append({"parts": taken, "sha256": read_header(path).sha256, **record})
     return origins
+
+
+def _nets(batches: DataLoader) -> Tensor:
+    """Return what is read of the nets in some batches."""
+    return torch.cat([features["net_drawn"] for features, _ in batches])
+
+
+def _settle(model: nn.Module, data: _Batches, frozen: Sequence[str]) -> None:
+    """Measure what batch norms expect: averaged weights have their own activations."""
+    kept = {name: copy.deepcopy(model.streams[name].state_dict()) for name in frozen}
+    update_bn(data.settling_batches(), model)
+    for name, state in kept.items():
+        model.streams[name].load_state_dict(state)
 
 
 def _parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -220,9 +254,15 @@ class _Batches(lightning.LightningDataModule):
         features_of,
         config: TrainingConfig,
         n_workers: int,
+        drawn: list[Path] | None = None,
     ):
         super().__init__()
-        self.training = TrainingBatches(crystals["train"], classes, features_of, config)
+        if drawn is None:
+            self.training = TrainingBatches(
+                crystals["train"], classes, features_of, config
+            )
+        else:
+            self.training = DrawnBatches(drawn, config)
         n_batches = -(-config.validation_crystals // config.batch_size)
         n_views = min(max(_VALIDATION_VIEWS, config.views[0]), config.views[1])
         self.validation = TrainingBatches(

@@ -7,7 +7,6 @@ weights. So what was found is kept in files, and goes on where it stopped.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
 from pyxem_symnet.descriptors.kept_views import KeptViews
 from pyxem_symnet.descriptors.spots import Spots
@@ -23,6 +21,7 @@ from pyxem_symnet.models.evidence import TABLE_SHAPE, read_lattice
 from pyxem_symnet.simulation.packed import NoCrystalsError, PackedReflections
 from pyxem_symnet.simulation.protocols import PROTOCOLS
 from pyxem_symnet.training.data import choose, draw_rotations, repeat_grains
+from pyxem_symnet.training.parts import write_parts
 
 #: What samples are drawn from, with their shares
 _PROTOCOLS = {"clean-2": 0.4, "noisy-2": 0.4, "thick-1": 0.2}
@@ -66,23 +65,16 @@ class Samples(NamedTuple):
     crystal: Tensor
 
 
-class _Evidence(Dataset):
+class _Evidence:
     """What lattices say, a part of the samples at a time."""
 
-    def __init__(
-        self, crystals: PackedReflections, keep: KeptViews, seed: int, parts: list[int]
-    ):
+    def __init__(self, crystals: PackedReflections, keep: KeptViews, seed: int):
         self.crystals = crystals
         self.keep = keep
         self.seed = seed
-        self.parts = parts
-
-    def __len__(self) -> int:
-        return len(self.parts)
 
     @torch.no_grad()
-    def __getitem__(self, index: int) -> tuple[int, dict[str, np.ndarray]]:
-        part = self.parts[index]
+    def __call__(self, part: int) -> dict[str, np.ndarray]:
         numbers, tables, summaries = [], [], []
         for number in range(part * _PART, (part + 1) * _PART):
             spots = draw_sample(self.crystals, number, self.seed)[1]
@@ -93,7 +85,7 @@ class _Evidence(Dataset):
                 numbers.append(number)
                 tables.append(evidence[0])
                 summaries.append(evidence[1])
-        return part, {
+        return {
             "number": np.array(numbers, np.int64),
             "table": np.array(tables, np.float32).reshape(-1, *TABLE_SHAPE),
             "summary": np.array(summaries, np.float32).reshape(len(numbers), -1),
@@ -165,26 +157,10 @@ def find_evidence(
         Called with the number of files done and their total.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     n_parts = -(-n_samples // _PART)
     files = [folder / f"evidence-{seed}-{part:04d}.npz" for part in range(n_parts)]
-    missing = [part for part, file in enumerate(files) if not file.exists()]
-    loader = DataLoader(
-        _Evidence(crystals, keep, seed, missing),
-        batch_size=None,
-        num_workers=n_workers,
-        worker_init_fn=lambda _: torch.set_num_threads(1),
-        multiprocessing_context="fork" if n_workers else None,
-    )
-    done = n_parts - len(missing)
-    for part, arrays in loader:
-        temporary = files[part].with_suffix(".tmp")
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(temporary, files[part])
-        done += 1
-        if progress is not None:
-            progress(done, n_parts)
+    make = _Evidence(crystals, keep, seed)
+    write_parts(make, files, n_workers=n_workers, progress=progress)
     return files
 
 

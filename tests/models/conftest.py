@@ -11,6 +11,7 @@ SMALL = {
     "radial": {"blocks": [1, 1], "growth": 8, "stem_channels": 8, "bottleneck": 8},
     "pairs": {"blocks": [1, 1], "growth": 8, "stem_channels": 8, "bottleneck": 8},
     "image": {"blocks": [1, 1], "growth": 8, "stem_channels": 8, "bottleneck": 8},
+    "net": {"units": 16, "n_blocks": 1},
     "width": 16,
     "hidden": 24,
 }
@@ -29,6 +30,7 @@ def small_model():
         radial={"n_bins": 64, "radius": 1.0},
         pairs={"n_radii": 16, "n_angles": 6, "max_spots": 12},
         image={"size": 32, "aligned": True},
+        net={},
         network=SMALL,
     ).eval()
 

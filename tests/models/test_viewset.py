@@ -213,40 +213,46 @@ def test_learns_to_tell_lattices_apart():
 
 
 def test_training_features_give_the_answers_of_sums(small_model, views):
-    """Images are read in the forward pass, or before they are summed."""
+    """Views are looked at in the forward pass, or before they are summed."""
     views.intensities[4] = 0
     groups = torch.tensor([0] * 3 + [1] * 2 + [2] * 7)
     expected = small_model(small_model.accumulate(views, groups, 3))
-    network = small_model.settings["network"] | {"training_images": 7}
+    most = {"training_images": 7, "training_nets": 7}
+    network = small_model.settings["network"] | most
     again = ViewSetMSDN(
         small_model.classes, **small_model.settings | {"network": network}
     ).eval()
     again.load_state_dict(small_model.state_dict())
     features = again.training_features(views, groups, 3)
-    assert features["drawn"].shape == (12, 18, 32)
+    assert features["image_drawn"].shape == (12, 18, 32)
+    assert features["net_drawn"].shape == (12, small_model.net.n_values)
     torch.testing.assert_close(again(features), expected)
 
 
-def test_few_images_of_each_crystal_are_looked_at_in_training(small_model, views):
-    assert small_model.training_images == 3
+def test_few_views_of_each_crystal_are_looked_at_in_training(small_model, views):
+    assert small_model.most_looked_at == {"image": 3, "net": 8}
     groups = torch.tensor([0] * 2 + [1] * 10)
     features = small_model.training_features(views, groups, 2)
-    assert features["n_drawn"].flatten().tolist() == [2, 3]
+    assert features["image_n_drawn"].flatten().tolist() == [2, 3]
     chosen = take(views, [0, 1, 2, 5, 8])
-    torch.testing.assert_close(features["drawn"], small_model.image(chosen))
+    torch.testing.assert_close(features["image_drawn"], small_model.image(chosen))
+    assert features["net_n_drawn"].flatten().tolist() == [2, 8]
+    chosen = take(views, [0, 1, 2, 3, 4, 5, 7, 8, 9, 10])
+    torch.testing.assert_close(features["net_drawn"], small_model.net(chosen))
     # All views are in the other sums
     assert features["n_views"].flatten().tolist() == [2, 10]
 
 
-def test_image_stream_learns_from_its_images(small_model, views):
+@pytest.mark.parametrize("name", ["image", "net"])
+def test_streams_of_each_view_learn_from_it(small_model, views, name):
     views.intensities[:3] = 0
     groups = torch.tensor([0] * 3 + [1] * 2 + [2] * 7)
     small_model.train()
     logits = small_model(small_model.training_features(views, groups, 3))
     torch.nn.functional.cross_entropy(logits, torch.arange(3)).backward()
-    gradients = [p.grad for p in small_model.streams["image"].parameters()]
-    assert all(g.isfinite().all() for g in gradients)
-    assert small_model.streams["image"].trunk.stem[0].weight.grad.abs().sum() > 0
+    stream = small_model.streams[name]
+    assert all(p.grad.isfinite().all() for p in stream.parameters())
+    assert next(stream.parameters()).grad.abs().sum() > 0
 
 
 def test_from_patterns_to_probabilities(small_model):

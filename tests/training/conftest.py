@@ -13,10 +13,12 @@ TINY = {
     "radial": {"n_bins": 64},
     "pairs": {"n_radii": 16, "n_angles": 8, "max_spots": 16},
     "image": {"size": 24, "aligned": True},
+    "net": {"n_spots": 40, "reach": 4},
     "network": {
         "radial": _SMALL | {"norm": "batch"},
         "pairs": _SMALL | {"norm": "batch"},
         "image": _SMALL | {"stem_stride": 2, "norm": "batch"},
+        "net": {"units": 16, "n_blocks": 1},
         "width": 32,
         "hidden": 32,
     },

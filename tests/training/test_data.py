@@ -24,7 +24,7 @@ from pyxem_symnet.training.run import choose_classes
 @pytest.fixture
 def batches(crystals, config):
     classes = choose_classes(crystals.space_group, config)
-    model = ViewSetMSDN(classes, **config.model)
+    model = ViewSetMSDN(classes, **config.model).eval()
     return TrainingBatches(crystals, classes, model.accumulate, config)
 
 

@@ -49,6 +49,40 @@ def test_resumed_training_gives_the_same_weights(store, config, tmp_path, monkey
     assert any(not torch.equal(initial[name], expected[name]) for name in initial)
 
 
+def test_frozen_streams_stay_as_they_were(store, config, tmp_path):
+    first = run.train(config, store, tmp_path / "first", **OPTIONS)
+    frozen = dataclasses.replace(config, frozen=("pairs", "image"), seed=1)
+    second = run.train(frozen, store, tmp_path / "second", start_from=first, **OPTIONS)
+    before, after = weights(first), weights(second)
+    changed = {
+        name.split(".")[1] if name.startswith("streams") else "join"
+        for name in before
+        if name.startswith(("streams", "join"))
+        and not torch.equal(before[name], after[name])
+    }
+    assert changed == {"radial", "net", "join"}
+
+
+def test_only_streams_of_the_model_can_be_frozen(store, config, tmp_path):
+    frozen = dataclasses.replace(config, frozen=("cell",))
+    with pytest.raises(ConfigError, match="no stream cell to freeze; .* radial"):
+        run.train(frozen, store, tmp_path, **OPTIONS)
+
+
+def test_numbers_of_nets_are_standardised_unless_the_stream_was_trained(
+    store, config, tmp_path, starting_weights
+):
+    drawn = starting_weights(config, store, tmp_path / "drawn", **OPTIONS)
+    name = "streams.net.deviation"
+    assert not torch.equal(drawn[name], torch.ones_like(drawn[name]))
+    first = run.train(config, store, tmp_path / "first", **OPTIONS)
+    again = dataclasses.replace(config, seed=3)
+    begun = starting_weights(
+        again, store, tmp_path / "second", start_from=first, **OPTIONS
+    )
+    assert torch.equal(begun[name], weights(first)[name])
+
+
 @pytest.fixture
 def starting_weights(monkeypatch):
     """Return a function that begins a training and returns its first weights."""
@@ -102,7 +136,7 @@ def test_parts_are_taken_from_the_first_model_where_they_fit(
     )
     without, whole = map(weights, origins)
     for name, value in begun.items():
-        own = name.startswith(("streams.radial", "streams.pairs"))
+        own = name.startswith(("streams.radial", "streams.pairs", "streams.net"))
         expected = without[name] if own else whole[name]
         torch.testing.assert_close(value, expected, rtol=0, atol=0, msg=name)
 
@@ -148,6 +182,7 @@ def test_shipped_configurations_are_valid(name):
         ("steps: 0", "steps must be at least 1"),
         ("views: [4, 2]", "smallest <= largest"),
         ("orientations: {powder: 1}", "unknown orientations: powder"),
+        ("passes: 2", r"views must be \[1, 1\]"),
     ],
 )
 def test_wrong_configurations(tmp_path, text, message):
@@ -170,8 +205,10 @@ def test_level_losses_are_counted(config):
         "radial": torch.rand(2, 64),
         "radial_square": torch.rand(2, 64) + 1,
         "pairs": torch.rand(2, 8, 16, 16),
-        "drawn": torch.rand(3, 14, 24),
-        "n_drawn": torch.tensor([[1], [2]]),
+        "image_drawn": torch.rand(3, 14, 24),
+        "image_n_drawn": torch.tensor([[1], [2]]),
+        "net_drawn": torch.rand(2, model.net.n_values),
+        "net_n_drawn": torch.tensor([[1], [1]]),
     }
     model.eval()
     target = torch.tensor([1, 3])
