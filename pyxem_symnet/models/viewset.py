@@ -270,6 +270,24 @@ class ViewSetMSDN(SpotNetwork):
             features[f"{name}_n_drawn"] = n_views.clamp_max(most).unsqueeze(1)
         return features
 
+    def joined_features(
+        self, spots: Spots, groups: Tensor, n_groups: int
+    ) -> dict[str, Tensor]:
+        """Return what the streams see, for training how it is joined.
+
+        Parameters
+        ----------
+        spots, groups, n_groups
+            As for :meth:`accumulate`; the groups must ascend.
+
+        Returns
+        -------
+        features
+            "joined" of shape (crystals, values), and "n_views".
+        """
+        features = self.training_features(spots, groups, n_groups)
+        return {"joined": self._see(features), "n_views": features["n_views"]}
+
     def _of_each_view(self) -> list[str]:
         return [name for name in _OF_EACH_VIEW if name in self.streams]
 
@@ -313,8 +331,14 @@ class ViewSetMSDN(SpotNetwork):
         ----------
         features
             What :meth:`accumulate` returned, summed over the views of
-            each crystal, or what :meth:`training_features` returned.
+            each crystal, or what :meth:`training_features` or
+            :meth:`joined_features` returned.
         """
+        joined = features["joined"] if "joined" in features else self._see(features)
+        return self.join(joined)
+
+    def _see(self, features: dict[str, Tensor]) -> Tensor:
+        """Return what all streams see, of shape (crystals, width)."""
         n_views = features["n_views"].clamp_min(1)
         answers = []
         if self.radial is not None:
@@ -338,7 +362,7 @@ class ViewSetMSDN(SpotNetwork):
             self.distinct_views(features).clamp_max(self.most_views).log2(),
             (features["n_spots"] / n_views / 16).log1p(),
         ]
-        return self.join(torch.cat(answers, -1))
+        return torch.cat(answers, -1)
 
     @torch.no_grad()
     def probabilities(self, features: dict[str, Tensor]) -> Tensor:

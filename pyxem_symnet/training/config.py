@@ -36,13 +36,10 @@ class TrainingConfig:
     views
         Smallest and largest number of views of a crystal. Drawn
         log-uniformly.
-    passes
-        Number of times that every training crystal is drawn before the
-        training, which then looks at these samples of one view each
-        again and again. With 0, every sample is drawn afresh.
-    views_a_pass
-        Number of views, each a sample, that are drawn of a crystal each
-        time.
+    drawn
+        Number of batches that are drawn before the training, which then
+        looks at their samples again and again. With 0, every sample is
+        drawn afresh.
     repeated_views
         Share of crystals whose views are of few grains: some
         orientations are repeated with small tilts between them.
@@ -51,7 +48,9 @@ class TrainingConfig:
     minimum_crystals
         Space groups with fewer training crystals are no class.
     frozen
-        Names of the model's streams that stay as they started.
+        Names of the model's streams that stay as they started. If they
+        all do, what they see is a sample, and only how it is joined is
+        learnt.
     steps
         Number of optimiser steps.
     batch_size
@@ -89,8 +88,7 @@ class TrainingConfig:
         default_factory=lambda: {"random": 1.0}
     )
     views: tuple[int, int] = (1, 32)
-    passes: int = 0
-    views_a_pass: int = 4
+    drawn: int = 0
     repeated_views: float = 0.0
     no_crystal: float = 0.02
     minimum_crystals: int = 1
@@ -123,8 +121,8 @@ class TrainingConfig:
             problems.append(f"unknown orientations: {', '.join(sorted(unknown))}")
         if not 0 <= self.no_crystal < 1:
             problems.append("no_crystal must be at least 0 and below 1")
-        if self.passes and self.views[1] > 1:
-            problems.append("passes draw single views, so views must be [1, 1]")
+        if self.drawn < 0:
+            problems.append("drawn must not be below 0")
         if problems:
             raise ConfigError(f"Configuration {self.name!r}: {'; '.join(problems)}.")
 

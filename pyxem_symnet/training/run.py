@@ -34,7 +34,7 @@ from pyxem_symnet.models.registry import model_path
 from pyxem_symnet.simulation.packed import PackedReflections
 from pyxem_symnet.training.config import ConfigError, TrainingConfig
 from pyxem_symnet.training.data import TrainingBatches
-from pyxem_symnet.training.drawn import DrawnBatches, draw_samples
+from pyxem_symnet.training.drawn import DrawnBatches, draw_batches
 from pyxem_symnet.training.module import SymmetryModule
 from pyxem_symnet.training.splits import select_split
 
@@ -113,24 +113,16 @@ def train(
             f"{', '.join(unknown)} to freeze; the model has "
             f"{', '.join(model.streams)}."
         )
-    drawn = None
-    if config.passes:
-        drawn = draw_samples(
-            crystals["train"],
-            TrainingBatches(crystals["train"], classes, None, config).targets,
-            model.training_features,
-            config,
-            out / "drawn",
-            n_workers,
-        )
-    data = _Batches(
-        crystals, classes, model.training_features, config, n_workers, drawn
-    )
+    module = SymmetryModule(model, config)
+    features_of = model.training_features
+    if set(config.frozen) == set(model.streams):
+        features_of = model.joined_features
+    data = _Batches(crystals, classes, features_of, config, out, n_workers)
     if "net" in model.streams and not any("net" in one["parts"] for one in origin):
         model.streams["net"].standardise(_nets(data.settling_batches()))
     trainer, last = make_trainer(config, out, show_progressbar, tensorboard)
     trainer.fit(
-        SymmetryModule(model, config),
+        module,
         datamodule=data,
         ckpt_path=last if last.exists() else None,
         weights_only=True,
@@ -253,16 +245,14 @@ class _Batches(lightning.LightningDataModule):
         classes: list[int],
         features_of,
         config: TrainingConfig,
+        out: Path,
         n_workers: int,
-        drawn: list[Path] | None = None,
     ):
         super().__init__()
-        if drawn is None:
-            self.training = TrainingBatches(
-                crystals["train"], classes, features_of, config
-            )
-        else:
-            self.training = DrawnBatches(drawn, config)
+        self.training = TrainingBatches(crystals["train"], classes, features_of, config)
+        if config.drawn:
+            files = draw_batches(self.training, out / "drawn", n_workers)
+            self.training = DrawnBatches(files, config)
         n_batches = -(-config.validation_crystals // config.batch_size)
         n_views = min(max(_VALIDATION_VIEWS, config.views[0]), config.views[1])
         self.validation = TrainingBatches(

@@ -182,7 +182,7 @@ def test_shipped_configurations_are_valid(name):
         ("steps: 0", "steps must be at least 1"),
         ("views: [4, 2]", "smallest <= largest"),
         ("orientations: {powder: 1}", "unknown orientations: powder"),
-        ("passes: 2", r"views must be \[1, 1\]"),
+        ("drawn: -1", "drawn must not be below 0"),
     ],
 )
 def test_wrong_configurations(tmp_path, text, message):
