@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from pyxem_symnet.descriptors.half_pattern import HalfPattern
+from pyxem_symnet.descriptors.net_reading import NetReading
 from pyxem_symnet.descriptors.radial import RadialProfile
 from pyxem_symnet.descriptors.spots import Spots
+from pyxem_symnet.models.net_reader import NetReader
 from pyxem_symnet.models.readout import (
     IMAGE_NETWORK,
+    NET_NETWORK,
     Readout,
     SpotNetwork,
     joining_network,
@@ -35,6 +38,7 @@ NETWORK = {
         "kernel_size": 5,
         "norm": "batch",
     },
+    "net": NET_NETWORK,
     "grid": {"image": 3, "radial": 8},
     "width": 192,
     "hidden": 512,
@@ -50,8 +54,9 @@ class AxesMSDN(SpotNetwork):
     Friedel's law makes the other half the same; batch normalisation; the
     streams' features are joined before the decision, not their logits
     summed, so that lengths seen along one axis can be compared with
-    those along another; and a further stream reads the three radial
-    profiles, which are sharper than the pixels of an image.
+    those along another; and further streams read the three radial
+    profiles, which are sharper than the pixels of an image, and
+    optionally the numbers that each pattern's net is written down in.
 
     Parameters
     ----------
@@ -66,10 +71,14 @@ class AxesMSDN(SpotNetwork):
     radial
         Settings of the
         :class:`~pyxem_symnet.descriptors.radial.RadialProfile`.
+    net
+        Settings of the
+        :class:`~pyxem_symnet.descriptors.net_reading.NetReading`, or
+        None to do without, which is the default.
     network
         What differs from the default :data:`NETWORK`: settings of the
-        DenseNets ("image", "radial"), points kept of each of their maps
-        ("grid"), length of each stream's vector ("width"), units of the
+        networks ("image", "radial", "net"), points kept of each of the
+        DenseNets' maps ("grid"), length of each stream's vector ("width"), units of the
         joining network ("hidden") and its dropout.
     """
 
@@ -80,6 +89,7 @@ class AxesMSDN(SpotNetwork):
         image: dict | None = None,
         radial: dict | None = None,
         network: dict | None = None,
+        net: dict | None = None,
     ):
         super().__init__(classes, finder)
         # Their order means something: they are not pooled
@@ -94,7 +104,14 @@ class AxesMSDN(SpotNetwork):
                 "radial": Readout(1, N_AXES, network["radial"], grid["radial"], width),
             }
         )
-        width = width * (N_AXES + 1) + N_AXES
+        n_vectors = N_AXES + 1
+        self.net = None if net is None else NetReading(**net)
+        if self.net is not None:
+            n_vectors += N_AXES
+            self.streams["net"] = NetReader(
+                self.net.n_values, width=width, **network["net"]
+            )
+        width = width * n_vectors + N_AXES
         self.join = joining_network(
             width, network["hidden"], network["dropout"], len(self.classes)
         )
@@ -107,6 +124,7 @@ class AxesMSDN(SpotNetwork):
             "finder": dict(self.finder.settings),
             "image": dict(self.image.settings),
             "radial": dict(self.radial.settings),
+            "net": None if self.net is None else dict(self.net.settings),
             "network": copy.deepcopy(self._network),
         }
 
@@ -129,9 +147,10 @@ class AxesMSDN(SpotNetwork):
         -------
         features
             "image" of shape (crystals, 3, rows, columns), "radial" of
-            shape (crystals, 3, bins), "n_spots" of shape (crystals, 3)
-            and "n_views", of shape (crystals, 1), the number of views
-            with any spot.
+            shape (crystals, 3, bins), "n_spots" of shape (crystals, 3),
+            "n_views", of shape (crystals, 1), the number of views with
+            any spot, and "net" of shape (crystals, 3, values), if it is
+            asked for.
 
         Raises
         ------
@@ -151,12 +170,32 @@ class AxesMSDN(SpotNetwork):
         order = groups.argsort(stable=True)
         spots = Spots(spots.positions[order], spots.intensities[order])
         n_spots = spots.counts.to(spots.positions.dtype).view(-1, N_AXES)
-        return {
-            "image": self.image(spots).unflatten(0, (-1, N_AXES)),
-            "radial": self.radial(spots).unflatten(0, (-1, N_AXES)),
+        features = {
+            name: getattr(self, name)(spots).unflatten(0, (-1, N_AXES))
+            for name in self.streams
+        }
+        return features | {
             "n_spots": n_spots,
             "n_views": (n_spots > 0).sum(1, keepdim=True).to(n_spots),
         }
+
+    def joined_features(
+        self, spots: Spots, groups: Tensor, n_groups: int
+    ) -> dict[str, Tensor]:
+        """Return what the streams see, for training how it is joined.
+
+        Parameters
+        ----------
+        spots, groups, n_groups
+            As for :meth:`accumulate`.
+
+        Returns
+        -------
+        features
+            "joined" of shape (crystals, values), and "n_views".
+        """
+        features = self.accumulate(spots, groups, n_groups)
+        return {"joined": self._see(features), "n_views": features["n_views"]}
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Return logits of shape (crystals, classes).
@@ -164,11 +203,20 @@ class AxesMSDN(SpotNetwork):
         Parameters
         ----------
         features
-            What :meth:`accumulate` returned.
+            What :meth:`accumulate` or :meth:`joined_features` returned.
         """
+        joined = features["joined"] if "joined" in features else self._see(features)
+        return self.join(joined)
+
+    def _see(self, features: dict[str, Tensor]) -> Tensor:
+        """Return what all streams see, of shape (crystals, width)."""
         images = features["image"].flatten(0, 1).unsqueeze(1)
         seen = self.streams["image"](images).view(len(features["image"]), -1)
         lengths = self.streams["radial"](features["radial"])
         # Of the order of one, as the streams' vectors are
         numbers = (features["n_spots"] / 16).log1p()
-        return self.join(torch.cat([seen, lengths, numbers], -1))
+        answers = [seen, lengths, numbers]
+        if self.net is not None:
+            nets = self.streams["net"](features["net"].flatten(0, 1))
+            answers.append(nets.relu().view(len(seen), -1))
+        return torch.cat(answers, -1)

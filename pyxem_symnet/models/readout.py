@@ -26,6 +26,9 @@ IMAGE_NETWORK = {
     "norm": "batch",
 }
 
+#: Network that reads the numbers of a pattern's net
+NET_NETWORK = {"units": 384, "n_blocks": 3, "dropout": 0.15}
+
 
 class SpotNetwork(nn.Module):
     """What networks that read spots have in common.

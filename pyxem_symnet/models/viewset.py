@@ -26,6 +26,7 @@ from pyxem_symnet.models.evidence import (
 from pyxem_symnet.models.net_reader import NetReader
 from pyxem_symnet.models.readout import (
     IMAGE_NETWORK,
+    NET_NETWORK,
     Readout,
     SpotNetwork,
     joining_network,
@@ -60,7 +61,7 @@ NETWORK = {
     },
     # As in msdn-axes, whose weights it can start from
     "image": IMAGE_NETWORK,
-    "net": {"units": 384, "n_blocks": 3, "dropout": 0.15},
+    "net": NET_NETWORK,
     "grid": {"radial": 8, "pairs": 3, "image": 3},
     "width": 192,
     "hidden": 384,

@@ -9,6 +9,7 @@ from pyxem_symnet.models.axes import AxesMSDN
 SMALL = {
     "image": {"blocks": [1, 1], "growth": 8, "stem_channels": 8, "bottleneck": 8},
     "radial": {"blocks": [1, 1], "growth": 8, "stem_channels": 8, "bottleneck": 8},
+    "net": {"units": 16, "n_blocks": 1},
     "width": 16,
     "hidden": 24,
 }
@@ -17,7 +18,11 @@ SMALL = {
 @pytest.fixture
 def model():
     return AxesMSDN(
-        (1, 14, 62, 225), image={"size": 32}, radial={"n_bins": 64}, network=SMALL
+        (1, 14, 62, 225),
+        image={"size": 32},
+        radial={"n_bins": 64},
+        net={},
+        network=SMALL,
     ).eval()
 
 
@@ -51,6 +56,12 @@ def test_crystals_do_not_depend_on_how_they_are_batched(model, views):
     torch.testing.assert_close(
         model(model.accumulate(take(views, mixed), groups, 5)), whole
     )
+
+
+def test_what_streams_see_is_joined_as_in_one_pass(model, views):
+    groups = torch.arange(15) // 3
+    joined = model.joined_features(views, groups, 5)
+    torch.testing.assert_close(model(joined), model(model.accumulate(views)))
 
 
 def test_order_of_axes_matters(model, views):

@@ -227,6 +227,7 @@ def test_training_features_give_the_answers_of_sums(small_model, views):
     assert features["image_drawn"].shape == (12, 18, 32)
     assert features["net_drawn"].shape == (12, small_model.net.n_values)
     torch.testing.assert_close(again(features), expected)
+    torch.testing.assert_close(again(again.joined_features(views, groups, 3)), expected)
 
 
 def test_few_views_of_each_crystal_are_looked_at_in_training(small_model, views):
