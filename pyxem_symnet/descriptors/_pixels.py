@@ -3,33 +3,17 @@
 
 All of them are sums and maxima of shifted slices: on a CPU these run at
 memory speed, an order of magnitude faster than PyTorch's pooling and
-single-channel convolution, and on a GPU they are no slower.
+single-channel convolution, and on a GPU they are no slower. On a CPU
+with numba the most frequent ones are compiled (`_kernels`).
 """
 
 from __future__ import annotations
-
-from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Bright windows exceed dark ones by so many standard deviations of a window's
-# mean, and are as many, where the gain can be told from them
-_LEVER, _LEAST_BRIGHT = 6.0, 32
-# Windows that are looked at, about
-_WINDOWS = 2048
-# From where on, in parts of all windows, parts of the bright ones are looked at
-_BRIGHT = (0.5, 0.75, 0.9)
-# Times more or less noise than counts of electrons alone make
-_UNUSUAL = 2.0
-# Variance of whole numbers, as a part of them, that is no counted electrons', and
-# the least counts that can be told of
-_SUB_POISSON, _LEAST_PEDESTAL = 0.55, 5.0
-# Standard deviations of the read-out noise below the dark level that a pixel
-# can be
-_FAR_BELOW = 5.0
+from pyxem_symnet.descriptors._compiled import arrays, kernels
 
 
 def check_images(images: Tensor, mask: Tensor | None) -> None:
@@ -87,139 +71,12 @@ def prepare_images(images: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]
     return counts, weights
 
 
-class Levelled(NamedTuple):
-    """Patterns whose variance is proportional to their counts."""
-
-    counts: Tensor  # (B, H, W), excluded pixels 0
-    gain: Tensor  # (B,), variance divided by counts of a pixel
-    dark: Tensor  # (B,), counts where hardly an electron was seen, or 0
-    camera: Tensor  # (B,), whether there is a pedestal or read-out noise
-    pedestal: Tensor  # (B,), counts as recorded where hardly an electron was seen
-
-
-def remove_pedestal(counts: Tensor, weights: Tensor) -> Levelled:
-    """Shift counts so that their variance is proportional to them.
-
-    Of a camera with a pedestal p and read-out noise of variance r the
-    counts n have the variance r + gain (n - p), which is gain times
-    (n - p + r / gain). Both are seen in the darkest windows of a
-    pattern, the gain in its brightest. Where the variance is about
-    proportional to the counts as they are, these are left alone.
-
-    Parameters
-    ----------
-    counts
-        Shape (B, H, W), excluded pixels 0. It may be changed.
-    weights
-        Shape (1, H, W), 0 for excluded pixels.
-
-    Returns
-    -------
-    levelled
-        Nothing in them is far below 0. The dark level is 0 where counts
-        were left alone.
-    """
-    whole = _windows(weights, 4)[0] > 15.99
-    sums = _windows(counts, 4)
-    mean, variance = sums[0] / 16, (sums[1] - sums[0].square() / 16) / 15
-    line = fit_variance(mean.where(whole, torch.inf), variance.clamp(min=0), 16)
-    dark, noise, gain = (part[:, None] for part in line[:3])
-    # Counted electrons vary at least as much as their number
-    some = counts[:, ::8]
-    whole_numbers = (some == some.round()).all(2).all(1)[:, None]
-    pedestal = (noise < _SUB_POISSON * dark) & (dark > _LEAST_PEDESTAL)
-    told = line.told[:, None]
-    usual = (noise < _UNUSUAL * gain * dark) & (noise * _UNUSUAL > gain * dark)
-    offset = torch.where(told, noise / gain - dark, 0.0)
-    shifted = told & ~usual & (offset.abs() > gain)
-    shifted &= (offset > 0) | pedestal | ~whole_numbers
-    offset = torch.where(shifted, offset, 0.0)
-    lowest = torch.where(shifted, -_FAR_BELOW * noise.sqrt(), 0.0)
-    counts = (counts + offset[..., None] * weights).clamp_(min=lowest[..., None])
-    gain = torch.where(shifted[:, 0], gain[:, 0], electron_gain(counts))
-    camera = shifted | (whole_numbers & pedestal & dark.isfinite())
-    dark = torch.where(camera, dark, 0.0)
-    level = torch.where(pedestal & (offset <= 0), dark, 0.0)
-    return Levelled(counts, gain, (dark + offset)[:, 0], camera[:, 0], level[:, 0])
-
-
-class VarianceLine(NamedTuple):
-    """Variance as a line over counts: noise + slope × (counts - dark)."""
-
-    dark: Tensor  # (B,)
-    noise: Tensor  # (B,)
-    slope: Tensor  # (B,)
-    told: Tensor  # (B,), whether there were bright windows
-
-
-def fit_variance(mean: Tensor, variance: Tensor, n_pixels: int = 1) -> VarianceLine:
-    """Fit the variance in the darkest and in the brightest windows.
-
-    Low quantiles of it are taken, as edges, spots and dead pixels only
-    ever make windows vary more.
-
-    Parameters
-    ----------
-    mean, variance
-        Of windows of each pattern, of shape (B, ...). Where the mean is
-        infinite the window is left out.
-    n_pixels
-        Independent pixels that a window's mean is of.
-
-    Returns
-    -------
-    line
-        Its parameters.
-    """
-    mean, variance = mean.flatten(1), variance.flatten(1)
-    # More windows say no more, and sorting is what costs time here
-    step = max(1, mean.shape[1] // _WINDOWS)
-    mean, variance = mean[:, ::step], variance[:, ::step]
-    ascending = mean.sort(1).values
-    dark = _quantile_of_sorted(ascending, 0.05)
-    # Not what is behind a beam stop, and hardly varies
-    low = mean <= _quantile_of_sorted(ascending, 0.1)
-    low &= mean >= dark - 0.5 * dark.abs()
-    noise = _quantile(variance.where(low, torch.inf), 0.25)
-    # Not the brightest only: the beam's slopes vary, too
-    least = dark + _LEVER * (noise / n_pixels).sqrt()
-    ratio = (variance - noise) / (mean - dark).clamp(min=1e-30)
-    slope = torch.full_like(dark, torch.inf)
-    edges = [torch.maximum(_quantile_of_sorted(ascending, q), least) for q in _BRIGHT]
-    for lower, upper in pairwise((*edges, torch.full_like(dark, torch.inf))):
-        part = (mean > lower) & (mean < upper)
-        enough = part.sum(1, keepdim=True) >= _LEAST_BRIGHT
-        own = _quantile(ratio.where(part, torch.inf), 0.25)
-        slope = torch.minimum(slope, own.where(enough, torch.inf))
-    told = slope.isfinite() & (slope > 0) & (noise > 0)
-    return VarianceLine(dark[:, 0], noise[:, 0], slope[:, 0], told[:, 0])
-
-
-def _windows(values: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return sums and sums of squares of windows, half of them."""
-    step = 2 * size
-    height = values.shape[1] - values.shape[1] % step
-    values = values[:, :height].unflatten(1, (height // step, step))[:, :, :size]
-    values = values.flatten(1, 2)
-    return block_sum(values, size), block_sum(values * values, size)
-
-
-def _quantile(values: Tensor, quantile: float) -> Tensor:
-    """Return a quantile of the finite values (B, N), of shape (B, 1)."""
-    return _quantile_of_sorted(values.sort(1).values, quantile)
-
-
-def _quantile_of_sorted(values: Tensor, quantile: float) -> Tensor:
-    """Return the same of ascending values, infinite ones last."""
-    count = torch.isfinite(values).sum(1, keepdim=True)
-    place = (quantile * count).long().clamp(max=values.shape[1] - 1)
-    return values.gather(1, place)
-
-
 def bin_mean(images: Tensor, factor: int) -> Tensor:
     """Return the means of factor × factor pixels, the edge filled with 0."""
     if factor == 1:
         return images
+    if factor == 2 and (compiled := kernels("_kernels", images)):
+        return torch.from_numpy(compiled.bin_two(*arrays(images)))
     height, width = images.shape[-2:]
     bottom, right = -height % factor, -width % factor
     if bottom or right:
@@ -233,13 +90,16 @@ def bin_mean(images: Tensor, factor: int) -> Tensor:
     return binned / factor**2
 
 
-def _blur(images: Tensor) -> Tensor:
-    """Smooth with a 5 × 5 binomial kernel of sum 256, edges cut by 2."""
+def _blur(images: Tensor, factor: Tensor) -> Tensor:
+    """Smooth with a 5 × 5 binomial kernel of sum 256, and multiply."""
+    if compiled := kernels("_kernels", images, factor):
+        return torch.from_numpy(compiled.blur(*arrays(images, factor[0])))
+    images = F.pad(images, (2, 2, 2, 2))
     for _ in range(4):
         images = images[..., 1:, :] + images[..., :-1, :]
     for _ in range(4):
         images = images[..., :, 1:] + images[..., :, :-1]
-    return images
+    return images * factor
 
 
 def neighbour_max(images: Tensor) -> Tensor:
@@ -295,6 +155,9 @@ def clip_hot_pixels(counts: Tensor, gain: Tensor, ratio: float = 5.0) -> Tensor:
     counts
         Shape (B, H, W).
     """
+    if compiled := kernels("_kernels", counts, gain):
+        clipped = compiled.clip_hot_pixels(*arrays(counts, gain), ratio)
+        return torch.from_numpy(clipped)
     padded = extend(counts, 1)
     above, below = padded[:, :-2], padded[:, 2:]
     # The nearest pixels hold most of a spot, the diagonal ones least.
@@ -306,42 +169,6 @@ def clip_hot_pixels(counts: Tensor, gain: Tensor, ratio: float = 5.0) -> Tensor:
     darkest = torch.minimum(darkest, brightest)
     limit = brightest.mul_(ratio).sub_(darkest, alpha=ratio - 1)
     return torch.minimum(counts, limit.add_(2 * gain[:, None, None]))
-
-
-def electron_gain(counts: Tensor) -> Tensor:
-    """Estimate the counts an electron makes, as variance over mean.
-
-    A low quantile over windows of 4 × 4 pixels, half of them, is taken:
-    spots, gradients and hot pixels only ever make windows vary more.
-
-    Parameters
-    ----------
-    counts
-        Shape (B, H, W), not negative.
-
-    Returns
-    -------
-    gain
-        Shape (B,).
-    """
-    total, square = _windows(counts, 4)
-    mean, square = total / 16, square / 16
-    return low_ratio((square - mean * mean) * (16 / 15), mean, 0.1)
-
-
-def low_ratio(numerator: Tensor, denominator: Tensor, quantile: float) -> Tensor:
-    """Return a quantile of the ratios (B, ...) with denominators > 0."""
-    ratio = torch.where(
-        denominator > 0, numerator / denominator.clamp(min=1e-30), torch.inf
-    )
-    # Every third value is plenty, and sorting is what costs time here.
-    ratio = ratio.flatten(1)
-    if ratio.shape[1] > 1024:
-        ratio = ratio[:, ::3]
-    ratio = ratio.sort(1).values
-    count = torch.isfinite(ratio).sum(1, keepdim=True)
-    value = ratio.gather(1, (quantile * count).long())[:, 0]
-    return value.nan_to_num(posinf=0.0).clamp(min=1e-30)
 
 
 def smooth(counts: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -362,10 +189,9 @@ def smooth(counts: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     weight
         Shape (1, H, W), in [0, 1].
     """
-    edge = (2, 2, 2, 2)
-    weight = _blur(F.pad(weights, edge))
+    weight = _blur(weights, torch.ones_like(weights))
     inverse = torch.where(weight > 25.6, 1.0 / weight.clamp(min=25.6), 0.0)
-    return _blur(F.pad(counts, edge)).mul_(inverse), weight / 256
+    return _blur(counts, inverse), weight / 256
 
 
 def extend(images: Tensor, margin: int) -> Tensor:

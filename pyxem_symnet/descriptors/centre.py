@@ -5,23 +5,39 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pyxem_symnet.descriptors._compiled import arrays, kernels
 from pyxem_symnet.descriptors._pixels import (
     bin_mean,
     block_max,
     clip_hot_pixels,
     prepare_images,
-    remove_pedestal,
     sample,
     smooth,
 )
+from pyxem_symnet.descriptors.noise import remove_pedestal
 
 _N_RAYS = 16
-_RAY_LENGTH = 32
-_WINDOW = 24
-_BLOCK = 4
+#: Most pixels from the centre of a beam to where it ends
+RAY_LENGTH = 32
+#: Half the size of the window in which the beam's centre is refined, and how often
+WINDOW, N_STEPS = 24, 4
+#: Least part of the kernel where the beam is seen
+COVERED = 0.95
+#: A beam counts from this part of its peak on, and in full above another such part
+FLAT_TOP = 0.2, 0.7
+#: Times the beam's radius, and pixels more, that its window reaches
+MORE_RADIUS = 1.5, 1.5
+#: Times that, and pixels more, where other spots begin; blocks that these are
+#: looked for in
+OTHERS, BLOCK = (2, 8), 4
+# Part of the intensity at the centre at which a beam ends
+_LEVEL = 0.5
+# The beam is this many times the 95th percentile of some of the pixels
+_STANDS_OUT, _BRIGHT, _SOME = 3, 0.95, 29
 # A blob this much brighter than any other is the beam's
 _DOMINANCE = 4.0
 # How much more like its own inverse a pattern has to be about another point
@@ -147,7 +163,7 @@ def centre_of_mean(
     return centres, stands_out
 
 
-def beam_radius(mean: Tensor, centres: Tensor, level: float = 0.5) -> Tensor:
+def beam_radius(mean: Tensor, centres: Tensor, level: float = _LEVEL) -> Tensor:
     """Return the radius at which the beam has fallen to *level*.
 
     Parameters
@@ -166,16 +182,24 @@ def beam_radius(mean: Tensor, centres: Tensor, level: float = 0.5) -> Tensor:
         not reached within 32 pixels: there is no beam.
     """
     height, width = mean.shape[-2:]
-    angles = torch.arange(_N_RAYS, device=mean.device) * (2 * math.pi / _N_RAYS)
-    steps = torch.arange(_RAY_LENGTH, device=mean.device)
-    directions = torch.stack((angles.cos(), angles.sin()), -1)
+    directions = _directions(mean)
+    if compiled := kernels("_centre_kernels", mean, centres):
+        radii = compiled.beam_radius(*arrays(mean, centres, directions), level)
+        return torch.from_numpy(radii)
+    steps = torch.arange(RAY_LENGTH, device=mean.device)
     points = centres[:, None, None] + directions[:, None] * steps[:, None]
     x = points[..., 0].round().long().clamp(0, width - 1)
     y = points[..., 1].round().long().clamp(0, height - 1)
     values = sample(mean.flatten(1), y * width + x)
     inside = values > level * values[..., :1]
     radii = inside.long().cumprod(-1).sum(-1).median(-1).values
-    return torch.where(radii < _RAY_LENGTH, radii, 0).to(mean.dtype)
+    return torch.where(radii < RAY_LENGTH, radii, 0).to(mean.dtype)
+
+
+def _directions(mean: Tensor) -> Tensor:
+    """Return the unit vectors (x, y) of the rays."""
+    angles = torch.arange(_N_RAYS, device=mean.device) * (2 * math.pi / _N_RAYS)
+    return torch.stack((angles.cos(), angles.sin()), -1)
 
 
 def _search_box(length: int, fraction: float) -> slice:
@@ -192,13 +216,25 @@ def _beam_centre(
     """
     height, width = mean.shape[-2:]
     rows, columns = _search_box(height, fraction), _search_box(width, fraction)
+    # The 95th percentile of some of the pixels tells beam from background.
+    values = mean.flatten(1)[:, ::_SOME]
+    bright = _smallest(values, max(1, int(_BRIGHT * values.shape[1])))
+    if compiled := kernels("_centre_kernels", mean, weight):
+        centres, peak, others, free = compiled.beam_centre(
+            *arrays(mean, weight[0], _directions(mean)),
+            np.float32(_LEVEL),
+            (rows.start, rows.stop, columns.start, columns.stop),
+        )
+        stands_out = torch.from_numpy((peak > _STANDS_OUT * bright.numpy()) & free)
+        dominates = torch.from_numpy(peak > np.float32(_DOMINANCE) * others)
+        return torch.from_numpy(centres), stands_out, dominates
     peak, index = mean[:, rows, columns].flatten(1).max(1)
     box_width = len(range(*columns.indices(width)))
     x = index % box_width + columns.start
     y = index // box_width + rows.start
     centres = torch.stack((x, y), -1).to(mean.dtype)
 
-    offsets = torch.arange(-_WINDOW, _WINDOW + 1, device=mean.device)
+    offsets = torch.arange(-WINDOW, WINDOW + 1, device=mean.device)
     px, py = x[:, None] + offsets, y[:, None] + offsets
     column_inside, row_inside = (px >= 0) & (px < width), (py >= 0) & (py < height)
     inside = column_inside[:, None] & row_inside[..., None]
@@ -207,33 +243,40 @@ def _beam_centre(
     # A flat-topped weight makes the result independent of what the
     # crystal does to the intensity inside the disc.
     patch = sample(mean.flatten(1), index) / peak.clamp(min=1e-30)[:, None, None]
-    patch = ((patch - 0.2) / 0.7).clamp(0, 1) * inside
-    for _ in range(4):
+    patch = ((patch - FLAT_TOP[0]) / FLAT_TOP[1]).clamp(0, 1) * inside
+    for _ in range(N_STEPS):
         radius = beam_radius(mean, centres)
         dx = px.to(mean.dtype) - centres[:, :1]
         dy = py.to(mean.dtype) - centres[:, 1:]
         distance = (dx[:, None] ** 2 + dy[..., None] ** 2).sqrt()
-        reach = 1.5 * radius + 1.5
+        reach = MORE_RADIUS[0] * radius + MORE_RADIUS[1]
         window = patch * (reach[:, None, None] - distance + 0.5).clamp(0, 1)
         total = window.sum((1, 2)).clamp(min=1e-30)
         shift_x = (window * dx[:, None]).sum((1, 2)) / total
         shift_y = (window * dy[..., None]).sum((1, 2)) / total
         centres = centres + torch.stack((shift_x, shift_y), -1)
 
-    # The 95th percentile of some of the pixels tells beam from background.
-    values = mean.flatten(1)[:, ::29]
-    bright = values.kthvalue(max(1, int(0.95 * values.shape[1])), dim=1).values
     covered = weight.expand(len(mean), -1, -1).flatten(1)
-    near = sample(covered, index) > 0.95
+    near = sample(covered, index) > COVERED
     near = (near | (distance > reach[:, None, None]) | ~inside).all(2).all(1)
-    others = block_max(mean, _BLOCK)
-    rows = torch.arange(others.shape[1], device=mean.device) * _BLOCK
-    columns = torch.arange(others.shape[2], device=mean.device) * _BLOCK
+    others = block_max(mean, BLOCK)
+    rows = torch.arange(others.shape[1], device=mean.device) * BLOCK
+    columns = torch.arange(others.shape[2], device=mean.device) * BLOCK
     own = (rows - centres[:, 1:]).square()[..., None]
     own = own + (columns - centres[:, :1]).square()[:, None]
-    others = others.masked_fill(own < (2 * reach + 8)[:, None, None] ** 2, 0)
+    beyond = (OTHERS[0] * reach + OTHERS[1])[:, None, None]
+    others = others.masked_fill(own < beyond**2, 0)
     dominates = peak > _DOMINANCE * others.amax((1, 2))
-    return centres, (peak > 3 * bright) & near, dominates
+    return centres, (peak > _STANDS_OUT * bright) & near, dominates
+
+
+def _smallest(values: Tensor, place: int) -> Tensor:
+    """Return the value at a place, from 1, of each ascending row of (B, N)."""
+    if values.device.type == "cpu" and not values.requires_grad:
+        # Many times faster than PyTorch
+        ascending = np.partition(values.numpy(), place - 1, axis=1)
+        return torch.from_numpy(ascending[:, place - 1])
+    return values.kthvalue(place, dim=1).values
 
 
 def _friedel_centre(

@@ -11,51 +11,24 @@ from torch import Tensor, nn
 
 from pyxem_symnet.descriptors._pixels import (
     bin_mean,
-    block_max,
-    block_sum,
     check_images,
     clip_hot_pixels,
-    extend,
-    fit_variance,
-    low_ratio,
-    neighbour_max,
     prepare_images,
-    remove_pedestal,
-    sample,
     smooth,
 )
+from pyxem_symnet.descriptors.candidates import Limits, Map, find_candidates
 from pyxem_symnet.descriptors.centre import beam_radius, centre_of_mean
 from pyxem_symnet.descriptors.geometry import PatternGeometry
-from pyxem_symnet.descriptors.refine import (
-    MARGIN,
-    Candidates,
-    opposite_points,
-    refine,
-    scores,
-)
+from pyxem_symnet.descriptors.noise import remove_pedestal, smoothed_noise
+from pyxem_symnet.descriptors.refine import Candidates, refine, scores
 from pyxem_symnet.descriptors.spots import Spots
 
-_BLOCK = 4
-# Candidates that are looked at closely, for each spot that is kept.
-_CLOSER = 3
 _N_LEVELS = 3
 # Powers of two that spots on large detectors are looked for in finer scales
 _FINER = 2
-# Smoothing with the 5 × 5 binomial kernel multiplies the variance of
-# independent pixels by the sum of the kernel's squares.
-_KERNEL_POWER = (70 / 256) ** 2
-# What correlated pixels and the specimen's own texture may add to it.
-_MAX_TEXTURE = 10.0
-# The same of a camera's pixels, which share the light of an electron
-_MAX_CAMERA = 40.0
-# Least counts of a spot's eight other pixels, for each in its brightest.
-_MIN_NEIGHBOURS = 0.35
-# A smoothed value that rests on less than this part of its kernel is no
-# background.
-_LEAST_WEIGHT = 0.3
-# Patterns handled at once on a CPU, so that they stay in its cache.
-_CPU_CHUNK = 16
-_GPU_CHUNK = 512
+# Pixels handled at once on a CPU, so that they stay in its cache, and patterns on
+# a GPU
+_CPU_PIXELS, _GPU_CHUNK = 2**20, 512
 
 
 class SpotFinder(nn.Module):
@@ -195,7 +168,7 @@ class SpotFinder(nn.Module):
             check_images(images, mask)
             empty = torch.zeros(0, self.settings["max_spots"], device=images.device)
             return Spots(empty[..., None].expand(-1, -1, 2), empty)
-        chunk = _CPU_CHUNK if images.device.type == "cpu" else _GPU_CHUNK
+        chunk = _at_once(images)
         starts = range(0, len(images), chunk)
         parts = [
             self._find(
@@ -228,7 +201,7 @@ class SpotFinder(nn.Module):
             Radius in detector pixels, one of those that the scales are
             for. None if no pattern has spots.
         """
-        chunk = _CPU_CHUNK if images.device.type == "cpu" else _GPU_CHUNK
+        chunk = _at_once(images)
         parts = []
         for start in range(0, len(images), chunk):
             found = self._look(images[start : start + chunk], geometry, mask, None)
@@ -285,6 +258,8 @@ class SpotFinder(nn.Module):
             centres = (centres.to(counts) - (factor - 1) / 2) / factor
         exclude = self._excluded_radius(mean, centres, geometry.pixel_size * factor)
 
+        settings = self.settings
+        limits = Limits(*(settings[name] for name in Limits._fields))
         levels = []
         radius = self._disc_radius(geometry)
         wanted = _wanted_levels(radius, factor, n_levels, min(mean.shape[1:]))
@@ -294,19 +269,11 @@ class SpotFinder(nn.Module):
                 counts, weights = bin_mean(counts, 2), bin_mean(weights, 2)
                 mean, weight = smooth(counts, weights)
             if level in wanted:
-                noise = _noise(mean, weight, gain / scale**2, dark, camera)
+                noise = smoothed_noise(mean, weight, gain / scale**2, dark, camera)
                 beam = (centres - (scale - 1) / 2) / scale
-                levels.append(
-                    self._candidates(
-                        counts,
-                        mean,
-                        weight,
-                        noise,
-                        beam,
-                        exclude / scale + 2,
-                        scale,
-                    )
-                )
+                around = exclude / scale + 2
+                seen = Map(counts, mean, weight, beam, around, scale)
+                levels.append(find_candidates(seen, noise, limits))
         return _Looked(levels, centres, factor)
 
     def _disc_radius(self, geometry: PatternGeometry) -> float | None:
@@ -325,85 +292,12 @@ class SpotFinder(nn.Module):
         least = self.settings["central_radius"] / pixel
         return (1.5 * beam_radius(mean, centres)).clamp(min=least)
 
-    def _candidates(
-        self,
-        counts: Tensor,
-        mean: Tensor,
-        weight: Tensor,
-        noise: _Noise,
-        beam: Tensor,
-        exclude: Tensor,
-        scale: int,
-    ) -> Candidates:
-        """Return the strongest local maxima that are significant."""
-        height, width = mean.shape[1:]
-        mean = extend(mean, MARGIN)
 
-        def shifted(y: int, x: int) -> Tensor:
-            y, x = y + MARGIN, x + MARGIN
-            return mean[:, y : y + height, x : x + width]
-
-        def hidden_at(y: int, x: int) -> Tensor:
-            y, x = y + MARGIN, x + MARGIN
-            return hidden[:, y : y + height, x : x + width]
-
-        peak = shifted(0, 0)
-        around = torch.zeros_like(peak)
-        hidden = extend((weight < _LEAST_WEIGHT).to(mean), MARGIN)
-        any_hidden = bool(hidden.any())
-        for y, x in opposite_points(scale):
-            one, other = shifted(y, x), shifted(-y, -x)
-            pair = one + other
-            if any_hidden:
-                # Beside what is excluded, the other point counts twice:
-                # no edge of it must look like a slope's peak
-                pair += other * hidden_at(y, x) + one * hidden_at(-y, -x)
-            around = torch.maximum(around, pair)
-        edge = MARGIN - 1
-        highest = neighbour_max(mean[:, edge:-edge, edge:-edge])
-        contrast = torch.sub(peak, around, alpha=0.5)
-        contrast *= peak >= highest
-
-        # Local maxima are three pixels apart, so a block seldom holds
-        # two, and blocks are far fewer than pixels. The most
-        # significant ones are looked at closely.
-        blocks, brightest = block_max(contrast, _BLOCK), block_max(peak, _BLOCK)
-        unit, level = noise.power[:, None, None], noise.level[:, None, None]
-        brightest = (brightest - level).clamp(min=0)
-        rough = blocks / torch.sqrt(unit * (brightest + unit))
-        n_closer = min(_CLOSER * self.settings["max_spots"], rough[0].numel())
-        block = rough.flatten(1).topk(n_closer, dim=1).indices
-        inner = torch.arange(_BLOCK, device=mean.device)
-        rows = (block // blocks.shape[2] * _BLOCK)[..., None] + inner
-        columns = (block % blocks.shape[2] * _BLOCK)[..., None] + inner
-        index = rows.clamp(max=height - 1)[..., None] * width
-        index = index + columns.clamp(max=width - 1)[..., None, :]
-        value, place = sample(contrast.flatten(1), index).flatten(2).max(2)
-        index = index.flatten(2).gather(2, place[..., None])[..., 0]
-
-        around = sample(around.flatten(1), index) / 2
-        unit = noise.power[:, None]
-        expected = (around - noise.level[:, None]).clamp(min=0) / unit + 0.375
-        excess = torch.sqrt(expected + value / unit) - torch.sqrt(expected)
-        row, column = index // width, index % width
-        offset = torch.stack((column, row), -1) - beam[:, None]
-        accepted = (
-            (2 * excess >= self.settings["threshold"])
-            & (value >= self.settings["min_contrast"] * (around - noise.dark[:, None]))
-            & (offset.square().sum(-1) >= exclude.square()[:, None])
-            & (weight > 0.7).flatten()[index]
-            & _is_wider_than_a_pixel(counts, row, column, around)
-        )
-        n_slots = min(self.settings["max_spots"], n_closer)
-        best, kept = (value * accepted).topk(n_slots, dim=1)
-        row, column = row.gather(1, kept) + MARGIN, column.gather(1, kept) + MARGIN
-        missing = self.settings["max_spots"] - n_slots
-        if missing:
-            best = nn.functional.pad(best, (0, missing))
-            row, column = (
-                nn.functional.pad(n, (0, missing), value=MARGIN) for n in (row, column)
-            )
-        return Candidates(best, row, column, mean, scale)
+def _at_once(images: Tensor) -> int:
+    """Return how many patterns are handled at once."""
+    if images.device.type != "cpu":
+        return _GPU_CHUNK
+    return max(1, _CPU_PIXELS // max(1, images.shape[-2:].numel()))
 
 
 def _wanted_levels(
@@ -419,91 +313,9 @@ def _wanted_levels(
     return range(level, level + 1)
 
 
-def _is_wider_than_a_pixel(
-    counts: Tensor, row: Tensor, column: Tensor, background: Tensor
-) -> Tensor:
-    """Tell spots from hot pixels, whose neighbours hold nothing.
-
-    Of a spot as sharp as a Gaussian of 0.5 pixel the brightest pixel
-    holds 47 %, its neighbours the rest.
-    """
-    height, width = counts.shape[1:]
-    step = torch.arange(-1, 2, device=counts.device)
-    rows = (row[..., None] + step).clamp(0, height - 1)[..., None] * width
-    columns = (column[..., None] + step).clamp(0, width - 1)[..., None, :]
-    net = sample(counts.flatten(1), rows + columns) - background[..., None, None]
-    net = net.flatten(2)
-    brightest = net.amax(2)
-    return net.sum(2) >= (1 + _MIN_NEIGHBOURS) * brightest
-
-
 class _Looked(NamedTuple):
     """What was found in a batch, in pixels of the finest scale."""
 
     levels: list[Candidates]
     centres: Tensor  # (B, 2)
     factor: int  # Detector pixels of one of the finest scale
-
-
-class _Noise(NamedTuple):
-    """Variance of smoothed counts: power × (counts - level)."""
-
-    power: Tensor  # (B,)
-    level: Tensor  # (B,)
-    dark: Tensor  # (B,), counts where hardly an electron was seen
-
-
-def _noise(
-    mean: Tensor, weight: Tensor, gain: Tensor, dark: Tensor, camera: Tensor
-) -> _Noise:
-    """Return the noise of smoothed counts.
-
-    Parameters
-    ----------
-    mean, weight
-        Smoothed counts (B, H, W) and their weights (1, H, W).
-    gain
-        Variance over mean of a single pixel, of shape (B,).
-    dark
-        Counts where hardly an electron was seen, of shape (B,).
-    camera
-        Whether there is a pedestal or read-out noise, of shape (B,).
-
-    Returns
-    -------
-    noise
-        What *gain* implies for independent pixels, or more if points
-        five pixels apart differ by more.
-    """
-    step = 5
-
-    def triple(values: Tensor) -> list[Tensor]:
-        rows = values[:, ::2]  # neighbouring rows say nearly the same
-        end = values.shape[2] - 2 * step
-        return [rows[..., i : end + i] for i in (0, step, 2 * step)]
-
-    left, middle, right = triple(mean)
-    whole = torch.stack(triple(weight > 0.95)).all(0)
-    difference = (middle - 0.5 * (left + right)) * whole
-    # Small tiles, so that some lie between the spots of any lattice
-    size = 8 if min(mean.shape[1:]) >= 64 else 6
-    variance = block_sum(difference.square(), size) * (2 / 3)
-    level = block_sum(middle * whole, size)
-    white = gain * _KERNEL_POWER
-    measured = low_ratio(variance, level, 0.25)
-    power = torch.maximum(white, torch.minimum(measured, _MAX_TEXTURE * white))
-    zero = torch.zeros_like(power)
-    if not camera.any():
-        return _Noise(power, zero, dark)
-    # Pixels of a camera are correlated, and its read-out noise is not
-    n_pixels = block_sum(whole.to(mean), size)
-    seen = (n_pixels == size**2).expand_as(level)
-    line = fit_variance((level / size**2).where(seen, torch.inf), variance / size**2)
-    slope = torch.maximum(white, torch.minimum(line.slope, _MAX_CAMERA * white))
-    base = torch.maximum(line.noise, power * zero)
-    told = camera & line.told & (slope * line.dark > base)
-    return _Noise(
-        torch.where(told, slope, power),
-        torch.where(told, line.dark - base / slope, zero),
-        dark,
-    )

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from pyxem_symnet.descriptors._pixels import electron_gain, remove_pedestal
+from pyxem_symnet.descriptors.noise import electron_gain, remove_pedestal
 
 # A pixel is dead if it counted nothing where so many electrons (of all
 # patterns looked at) were to be expected from its neighbours: by chance

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import math
+from types import ModuleType
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pyxem_symnet.descriptors._pixels import sample
+from pyxem_symnet.descriptors._compiled import arrays, kernels
+from pyxem_symnet.descriptors._pixels import extend, sample
 
 # The background of a pixel comes from pairs of opposite points (rows,
 # columns). At the finest scale they are near, for lattices as dense as
@@ -19,10 +22,10 @@ _NEAR = ((0, 3), (3, 0), (2, 2), (2, -2))
 _FAR = ((0, 4), (4, 0), (3, 3), (3, -3), (2, 4), (4, 2), (2, -4), (4, -2))
 MARGIN = 4
 # Half the size of the patch in which a position is refined.
-_REACH = 3
+REACH = 3
 # Standard deviation of the window in which positions are refined.
-_WINDOW = 1.5
-_N_STEPS = 5
+WINDOW = 1.5
+N_STEPS = 5
 
 
 def opposite_points(scale: int) -> tuple[tuple[int, int], ...]:
@@ -33,10 +36,10 @@ def opposite_points(scale: int) -> tuple[tuple[int, int], ...]:
 class Candidates(NamedTuple):
     """Candidates at one scale: what is needed to refine them."""
 
-    contrast: Tensor  # (B, K), 0 = none
-    row: Tensor  # (B, K), of the padded map
+    contrast: Tensor  # (B, K), descending, 0 = none
+    row: Tensor  # (B, K)
     column: Tensor  # (B, K)
-    mean: Tensor  # (B, H + 2 margin, W + 2 margin)
+    mean: Tensor  # (B, H, W), smoothed counts
     scale: int
 
 
@@ -59,6 +62,8 @@ def refine(levels: list[Candidates]) -> tuple[Tensor, Tensor]:
        parameters".
     """
     choice = scores(levels).argmax(1)
+    if compiled := kernels("_refine_kernels", *(level.mean for level in levels)):
+        return _refine_compiled(compiled, levels, choice)
 
     def chosen(values: list[Tensor]) -> Tensor:
         stacked = torch.stack(values, 1)
@@ -68,27 +73,28 @@ def refine(levels: list[Candidates]) -> tuple[Tensor, Tensor]:
     contrast = chosen([level.contrast for level in levels])
     row = chosen([level.row for level in levels])
     column = chosen([level.column for level in levels])
-    flat = torch.cat([level.mean.flatten(1) for level in levels], 1)
-    sizes = [level.mean[0].numel() for level in levels]
+    maps = [extend(level.mean, MARGIN) for level in levels]
+    flat = torch.cat([values.flatten(1) for values in maps], 1)
+    sizes = [values[0].numel() for values in maps]
     starts = torch.tensor([sum(sizes[:i]) for i in range(len(sizes))])
-    widths = torch.tensor([level.mean.shape[2] for level in levels])
+    widths = torch.tensor([values.shape[2] for values in maps])
     scales = torch.tensor([float(level.scale) for level in levels])
     start, width, scale = (
         values.to(choice.device)[choice][:, None] for values in (starts, widths, scales)
     )
 
-    index = start + row * width + column
+    index = start + (row + MARGIN) * width + column + MARGIN
     n_pairs = len(_FAR)
     rings = torch.tensor(
         [(opposite_points(level.scale) * 2)[:n_pairs] for level in levels]
     )
     ring = torch.cat((rings, -rings), 1).to(flat)[choice][:, None]
     spread = ring[..., 0].square().sum(-1, keepdim=True)
-    reach = torch.arange(-_REACH, _REACH + 1, device=flat.device)
+    reach = torch.arange(-REACH, REACH + 1, device=flat.device)
     patch = index[..., None, None] + reach[:, None] * width[..., None, None] + reach
     patch = sample(flat, patch)
     shift = torch.zeros_like(patch[..., 0, :2])
-    for _ in range(_N_STEPS):
+    for _ in range(N_STEPS):
         # The background is a plane through the ring about where the spot
         # is now, so that neither a slope nor neighbours pull.
         values = _interpolate(flat, index, width, shift[..., None, :] + ring)
@@ -98,18 +104,35 @@ def refine(levels: list[Candidates]) -> tuple[Tensor, Tensor]:
         dy, dx = delta[..., 0, :], delta[..., 1, :]
         net = patch - level - (slope[..., :1] * dy)[..., None]
         net = (net - (slope[..., 1:] * dx)[..., None, :]).clamp(min=0)
-        wy, wx = torch.exp(-delta.square() / (2 * _WINDOW**2)).unbind(-2)
+        wy, wx = torch.exp(-delta.square() / (2 * WINDOW**2)).unbind(-2)
         columns = (net * wy[..., None]).sum(-2) * wx
         rows = (net * wx[..., None, :]).sum(-1) * wy
         total = columns.sum(-1).clamp(min=1e-30)
         step = torch.stack(((rows * dy).sum(-1), (columns * dx).sum(-1)), -1)
         shift = (shift + 2 * step / total[..., None]).clamp(-1, 1)
     # The flux of a point spread by the kernel and weighted by the window.
-    window_sum = 2 * math.pi * _WINDOW**2
-    flux = total / window_sum * 2 * math.pi * (1 + _WINDOW**2) * scale.square()
-    x = (column - MARGIN + shift[..., 1]) * scale + (scale - 1) / 2
-    y = (row - MARGIN + shift[..., 0]) * scale + (scale - 1) / 2
+    window_sum = 2 * math.pi * WINDOW**2
+    flux = total / window_sum * 2 * math.pi * (1 + WINDOW**2) * scale.square()
+    x = (column + shift[..., 1]) * scale + (scale - 1) / 2
+    y = (row + shift[..., 0]) * scale + (scale - 1) / 2
     return torch.stack((x, y), -1), flux * (contrast > 0)
+
+
+def _refine_compiled(
+    compiled: ModuleType, levels: list[Candidates], choice: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the same as `refine`."""
+    positions = choice.new_zeros((*levels[0].contrast.shape, 2), dtype=torch.float32)
+    flux = torch.zeros_like(levels[0].contrast)
+    for i, level in enumerate(levels):
+        compiled.refine_level(
+            *arrays((choice == i).nonzero()[:, 0], *level[:4]),
+            np.array(opposite_points(level.scale)),
+            level.scale,
+            positions.numpy(),
+            flux.numpy(),
+        )
+    return positions, flux
 
 
 def _interpolate(flat: Tensor, index: Tensor, width: Tensor, offset: Tensor) -> Tensor:

@@ -85,7 +85,6 @@ class PatternSource:
         else:
             index = torch.from_numpy(rows).to(self._patterns.device)
             patterns = self._patterns.index_select(0, index)
-        patterns = patterns.to(torch.float32)
         if self._check:
             bad = ~torch.isfinite(patterns)
             if self._mask is not None:
@@ -101,7 +100,7 @@ class PatternSource:
         centres = None
         if self._descan is not None:
             centres = torch.from_numpy(self._descan.centres(self._numbers[rows]))
-            centres = centres.to(patterns)
+            centres = centres.to(patterns.device, torch.float32)
         return self._model.prepare(patterns, self._geometry, self._mask, centres)
 
 
@@ -209,12 +208,12 @@ def to_device(patterns: np.ndarray, device: torch.device) -> Tensor:
         patterns = patterns.astype(np.float32)
     # Detectors write big-endian files, and dask gives views
     patterns = np.ascontiguousarray(patterns, patterns.dtype.newbyteorder("="))
-    if patterns.dtype != np.uint16:
+    if patterns.dtype != np.uint16 or device.type == "cpu":
         return _from_numpy(patterns).to(device)
-    # PyTorch can't compute with unsigned 16-bit integers: the same bits as
+    # Not every device knows unsigned 16-bit integers: the same bits as
     # signed ones, and the sign undone on the device
     signed = _from_numpy(patterns.view(np.int16)).to(device)
-    return signed.to(torch.int32) & 0xFFFF
+    return signed.to(torch.int32).bitwise_and_(0xFFFF)
 
 
 def _from_numpy(array: np.ndarray) -> Tensor:
