@@ -19,7 +19,6 @@ from pyxem_symnet.models.readout import (
     NET_NETWORK,
     Readout,
     SpotNetwork,
-    joining_network,
     merge_settings,
 )
 
@@ -43,6 +42,7 @@ NETWORK = {
     "width": 192,
     "hidden": 512,
     "dropout": 0.1,
+    "opinions": [],
 }
 
 
@@ -79,7 +79,8 @@ class AxesMSDN(SpotNetwork):
         What differs from the default :data:`NETWORK`: settings of the
         networks ("image", "radial", "net"), points kept of each of the
         DenseNets' maps ("grid"), length of each stream's vector ("width"), units of the
-        joining network ("hidden") and its dropout.
+        joining network ("hidden"), its dropout, and its "opinions", see
+        :class:`~pyxem_symnet.models.viewset.ViewSetMSDN`.
     """
 
     def __init__(
@@ -104,17 +105,14 @@ class AxesMSDN(SpotNetwork):
                 "radial": Readout(1, N_AXES, network["radial"], grid["radial"], width),
             }
         )
-        n_vectors = N_AXES + 1
+        widths = {"image": width * N_AXES, "radial": width}
         self.net = None if net is None else NetReading(**net)
         if self.net is not None:
-            n_vectors += N_AXES
+            widths["net"] = width * N_AXES
             self.streams["net"] = NetReader(
                 self.net.n_values, width=width, **network["net"]
             )
-        width = width * n_vectors + N_AXES
-        self.join = joining_network(
-            width, network["hidden"], network["dropout"], len(self.classes)
-        )
+        self.join_streams(widths, N_AXES, network)
         self._network = network
 
     @property
@@ -206,7 +204,7 @@ class AxesMSDN(SpotNetwork):
             What :meth:`accumulate` or :meth:`joined_features` returned.
         """
         joined = features["joined"] if "joined" in features else self._see(features)
-        return self.join(joined)
+        return self.decide(joined)
 
     def _see(self, features: dict[str, Tensor]) -> Tensor:
         """Return what all streams see, of shape (crystals, width)."""
@@ -215,8 +213,8 @@ class AxesMSDN(SpotNetwork):
         lengths = self.streams["radial"](features["radial"])
         # Of the order of one, as the streams' vectors are
         numbers = (features["n_spots"] / 16).log1p()
-        answers = [seen, lengths, numbers]
+        answers = [seen, lengths]
         if self.net is not None:
             nets = self.streams["net"](features["net"].flatten(0, 1))
             answers.append(nets.relu().view(len(seen), -1))
-        return torch.cat(answers, -1)
+        return torch.cat([*answers, numbers], -1)

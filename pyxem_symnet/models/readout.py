@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,9 @@ IMAGE_NETWORK = {
     "bottleneck": 64,
     "norm": "batch",
 }
+
+#: Smallest logarithm of a probability that is read of an opinion
+_LEAST_LOG = -12.0
 
 #: Network that reads the numbers of a pattern's net
 NET_NETWORK = {"units": 384, "n_blocks": 3, "dropout": 0.15}
@@ -48,6 +53,85 @@ class SpotNetwork(nn.Module):
         self.classes = tuple(int(number) for number in classes)
         self.calibration = TemperatureTable()
         self.finder = SpotFinder(**(finder or {}))
+
+    def join_streams(
+        self,
+        widths: Mapping[str, int],
+        n_numbers: int,
+        network: Mapping,
+    ) -> None:
+        """Make the networks from what streams see to an answer.
+
+        Parameters
+        ----------
+        widths
+            Length of what each stream sees, in their order.
+        n_numbers
+            Numbers that come after it.
+        network
+            Settings, of which "hidden", "dropout" and "opinions" count.
+
+        Raises
+        ------
+        ValueError
+            If an opinion is of a stream that is not there.
+        """
+        n_classes = len(self.classes)
+        self.opinions = nn.ModuleList()
+        self._columns = []
+        total = sum(widths.values()) + n_numbers
+        ends = dict(zip(widths, itertools.accumulate(widths.values()), strict=True))
+        for opinion in network["opinions"]:
+            if unknown := sorted(set(opinion["streams"]) - set(widths)):
+                raise ValueError(
+                    f"There can be no opinion of {', '.join(unknown)}: the model's "
+                    f"streams are {', '.join(widths)}."
+                )
+            columns = [
+                column
+                for name, end in ends.items()
+                if name in opinion["streams"]
+                for column in range(end - widths[name], end)
+            ]
+            columns += range(total - n_numbers, total)
+            self._columns.append(columns)
+            self.opinions.append(
+                joining_network(len(columns), opinion["hidden"], 0.0, n_classes)
+            )
+        n_opinions = len(self.opinions)
+        self.join = joining_network(
+            total + n_opinions * n_classes,
+            network["hidden"],
+            network["dropout"],
+            n_classes + n_opinions,
+        )
+        if self.opinions:
+            # Until it is trained, opinions count alike
+            nn.init.zeros_(self.join[-1].weight)
+            nn.init.zeros_(self.join[-1].bias)
+
+    def decide(self, seen: Tensor) -> Tensor:
+        """Return logits of shape (crystals, classes).
+
+        Without opinions the joining network gives them. Otherwise it
+        says how much each opinion counts, and corrects their sum.
+
+        Parameters
+        ----------
+        seen
+            What all streams see, of shape (crystals, width).
+        """
+        if not self.opinions:
+            return self.join(seen)
+        logs = [
+            opinion(seen[:, columns]).float().log_softmax(-1)
+            for opinion, columns in zip(self.opinions, self._columns, strict=True)
+        ]
+        scaled = [log.clamp_min(_LEAST_LOG) / 4 for log in logs]
+        answer = self.join(torch.cat((seen, *scaled), -1)).float()
+        logits, gates = answer.split((len(self.classes), len(logs)), -1)
+        shares = nn.functional.softplus(gates) / (math.log(2) * len(logs))
+        return logits + sum(shares[:, i : i + 1] * log for i, log in enumerate(logs))
 
     def prepare(
         self,

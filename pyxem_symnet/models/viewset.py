@@ -29,7 +29,6 @@ from pyxem_symnet.models.readout import (
     NET_NETWORK,
     Readout,
     SpotNetwork,
-    joining_network,
     merge_settings,
 )
 from pyxem_symnet.models.sums import KEPT
@@ -70,6 +69,7 @@ NETWORK = {
     "most_views": 32,
     "training_images": 3,
     "training_nets": 8,
+    "opinions": [],
 }
 
 #: Streams that look at each view by itself. Both the mean and the root mean square
@@ -121,7 +121,10 @@ class ViewSetMSDN(SpotNetwork):
         which more say nothing new ("most_views"), which should be the
         largest it is trained with, and the number of views of a crystal
         whose images and nets are looked at in training
-        ("training_images", "training_nets").
+        ("training_images", "training_nets"). "opinions" are networks
+        that answer from some streams alone, each a mapping of "streams"
+        and "hidden" units: the joining network then says how much each
+        counts, and corrects them.
     lattice
         Settings of the
         :class:`~pyxem_symnet.descriptors.kept_views.KeptViews`, in which
@@ -184,11 +187,11 @@ class ViewSetMSDN(SpotNetwork):
                 "A model needs at least one stream: radial, pairs, image and net "
                 "cannot all be None."
             )
-        n_vectors = len(self.streams) + sum(n in self.streams for n in _OF_EACH_VIEW)
-        width = network["width"] * n_vectors + 3
-        self.join = joining_network(
-            width, network["hidden"], network["dropout"], len(self.classes)
-        )
+        widths = {
+            name: network["width"] * (1 + (name in _OF_EACH_VIEW))
+            for name in self.streams
+        }
+        self.join_streams(widths, 3, network)
         self._network = network
 
     @property
@@ -336,7 +339,7 @@ class ViewSetMSDN(SpotNetwork):
             :meth:`joined_features` returned.
         """
         joined = features["joined"] if "joined" in features else self._see(features)
-        return self.join(joined)
+        return self.decide(joined)
 
     def _see(self, features: dict[str, Tensor]) -> Tensor:
         """Return what all streams see, of shape (crystals, width)."""

@@ -48,9 +48,9 @@ class TrainingConfig:
     minimum_crystals
         Space groups with fewer training crystals are no class.
     frozen
-        Names of the model's streams that stay as they started. If they
-        all do, what they see is a sample, and only how it is joined is
-        learnt.
+        Names of the model's streams that stay as they started, and
+        "opinions" if they do. If all streams do, what they see is a
+        sample, and only how it is joined is learnt.
     steps
         Number of optimiser steps.
     batch_size

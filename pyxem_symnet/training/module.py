@@ -15,6 +15,19 @@ from pyxem_symnet.training.config import TrainingConfig
 _LOGGED_LEVELS = ("crystal_system", "diffraction_symbol")
 
 
+def part_of(model: nn.Module, name: str) -> nn.Module:
+    """Return a stream of a model, or its opinions.
+
+    Parameters
+    ----------
+    model
+        Model.
+    name
+        Name of a stream, or "opinions".
+    """
+    return model.opinions if name == "opinions" else model.streams[name]
+
+
 class SymmetryModule(lightning.LightningModule):
     """Train a model to name space groups.
 
@@ -32,7 +45,7 @@ class SymmetryModule(lightning.LightningModule):
         self.model = model
         self.config = config
         for name in config.frozen:
-            model.streams[name].requires_grad_(False).eval()
+            part_of(model, name).requires_grad_(False).eval()
         n_classes = len(model.classes)
         self.loss = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         self.accuracy = MulticlassAccuracy(n_classes, average="micro")
@@ -58,7 +71,7 @@ class SymmetryModule(lightning.LightningModule):
         """
         super().train(mode)
         for name in self.config.frozen:
-            self.model.streams[name].eval()
+            part_of(self.model, name).eval()
         return self
 
     def _at_level(self, logits: Tensor, level: str) -> Tensor:

@@ -35,7 +35,7 @@ from pyxem_symnet.simulation.packed import PackedReflections
 from pyxem_symnet.training.config import ConfigError, TrainingConfig
 from pyxem_symnet.training.data import TrainingBatches
 from pyxem_symnet.training.drawn import DrawnBatches, draw_batches
-from pyxem_symnet.training.module import SymmetryModule
+from pyxem_symnet.training.module import SymmetryModule, part_of
 from pyxem_symnet.training.splits import select_split
 
 #: Batches over which the statistics of batch normalisation are measured
@@ -107,7 +107,7 @@ def train(
     if isinstance(start_from, (str, Path)):
         start_from = [start_from]
     origin = _start(model, start_from)
-    if unknown := sorted(set(config.frozen) - set(model.streams)):
+    if unknown := sorted(set(config.frozen) - {"opinions", *model.streams}):
         raise ConfigError(
             f"Configuration {config.name!r}: there is no stream "
             f"{', '.join(unknown)} to freeze; the model has "
@@ -115,7 +115,7 @@ def train(
         )
     module = SymmetryModule(model, config)
     features_of = model.training_features
-    if set(config.frozen) == set(model.streams):
+    if set(config.frozen) >= set(model.streams):
         features_of = model.joined_features
     data = _Batches(crystals, classes, features_of, config, out, n_workers)
     if "net" in model.streams and not any("net" in one["parts"] for one in origin):
@@ -148,11 +148,16 @@ def _start(model: nn.Module, start_from: Sequence[str | Path]) -> list[dict]:
         other = load_checkpoint(path)
         taken = []
         for name, part in _parts(other):
-            if name == "join" and other.classes != model.classes:
+            joins = name not in model.streams
+            if joins and other.classes != model.classes:
                 continue
-            if name in missing and _shapes(part) == _shapes(missing[name]):
-                missing.pop(name).load_state_dict(part.state_dict())
-                taken.append(name)
+            # What joined all streams of another may be one opinion among others
+            places = [n for n in missing if n not in model.streams] if joins else [name]
+            for place in places:
+                if place in missing and _shapes(part) == _shapes(missing[place]):
+                    missing.pop(place).load_state_dict(part.state_dict())
+                    taken.append(place)
+                    break
         if not taken:
             raise ConfigError(
                 f"The training can't start from {path.name}: none of its streams, nor "
@@ -172,15 +177,17 @@ def _nets(batches: DataLoader) -> Tensor:
 
 def _settle(model: nn.Module, data: _Batches, frozen: Sequence[str]) -> None:
     """Measure what batch norms expect: averaged weights have their own activations."""
-    kept = {name: copy.deepcopy(model.streams[name].state_dict()) for name in frozen}
+    kept = {name: copy.deepcopy(part_of(model, name).state_dict()) for name in frozen}
     update_bn(data.settling_batches(), model)
     for name, state in kept.items():
-        model.streams[name].load_state_dict(state)
+        part_of(model, name).load_state_dict(state)
 
 
 def _parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     yield from model.streams.items()
     yield "join", model.join
+    for number, opinion in enumerate(model.opinions):
+        yield f"opinions.{number}", opinion
 
 
 def _shapes(part: nn.Module) -> dict[str, torch.Size]:

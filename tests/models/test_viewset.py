@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
+import math
 
 import pytest
 import torch
@@ -228,6 +229,61 @@ def test_training_features_give_the_answers_of_sums(small_model, views):
     assert features["net_drawn"].shape == (12, small_model.net.n_values)
     torch.testing.assert_close(again(features), expected)
     torch.testing.assert_close(again(again.joined_features(views, groups, 3)), expected)
+
+
+class TestOpinions:
+    OPINIONS = (
+        {"streams": ["radial", "pairs"], "hidden": 24},
+        {"streams": ["net"], "hidden": 8},
+    )
+
+    @pytest.fixture
+    def several(self, small_model):
+        """The small model, whose joining network hears two opinions first."""
+        network = small_model.settings["network"] | {"opinions": list(self.OPINIONS)}
+        settings = small_model.settings | {"network": network}
+        return ViewSetMSDN(small_model.classes, **settings).eval()
+
+    def test_count_alike_at_first(self, several, views):
+        features = several.accumulate(views)
+        seen = several._see(features)
+        radial, net = several.opinions
+        width = SMALL["width"]
+        # Radial, pairs, image and its square, net and its square, three numbers
+        parts = seen.split((2 * width, 2 * width, 2 * width, 3), -1)
+        expected = (
+            radial(torch.cat((parts[0], parts[3]), -1)).log_softmax(-1)
+            + net(torch.cat((parts[2], parts[3]), -1)).log_softmax(-1)
+        ) / 2
+        torch.testing.assert_close(several(features), expected)
+
+    def test_are_weighed_and_corrected(self, several, views):
+        features = several.accumulate(views)
+        before = several(features)
+        n_classes = len(several.classes)
+        with torch.no_grad():
+            several.join[-1].bias[n_classes] = 40.0
+            several.join[-1].bias[n_classes + 1] = -40.0
+        first = several.opinions[0]
+        log = first(several._see(features)[:, several._columns[0]]).log_softmax(-1)
+        # Softplus of 40 is 40
+        share = 40 / (2 * math.log(2))
+        torch.testing.assert_close(several(features), share * log)
+        with torch.no_grad():
+            several.join[-1].bias.zero_()
+            several.join[-1].bias[2] = 1.5
+        change = several(features) - before
+        torch.testing.assert_close(change[:, 2], torch.full((12,), 1.5))
+
+    def test_of_streams_that_are_not_there(self):
+        network = {"opinions": [{"streams": ["net", "radial"], "hidden": 8}]}
+        with pytest.raises(ValueError, match="no opinion of net: .* radial, pairs"):
+            ViewSetMSDN((1, 2), network=network)
+
+    def test_are_in_the_settings(self, several):
+        settings = json.loads(json.dumps(several.settings))
+        again = ViewSetMSDN(several.classes, **settings)
+        again.load_state_dict(several.state_dict())
 
 
 def test_few_views_of_each_crystal_are_looked_at_in_training(small_model, views):

@@ -141,6 +141,36 @@ def test_parts_are_taken_from_the_first_model_where_they_fit(
         torch.testing.assert_close(value, expected, rtol=0, atol=0, msg=name)
 
 
+def test_what_joined_another_model_becomes_an_opinion(
+    store, config, tmp_path, starting_weights
+):
+    whole = run.train(config, store, tmp_path / "whole", **OPTIONS)
+    network = config.model["network"] | {
+        "hidden": 40,
+        "opinions": [
+            {"streams": ["net"], "hidden": 32},
+            {"streams": ["radial", "pairs", "image", "net"], "hidden": 32},
+        ],
+    }
+    several = dataclasses.replace(
+        config, model=config.model | {"network": network}, frozen=("opinions",)
+    )
+    out = tmp_path / "several"
+    begun = starting_weights(several, store, out, start_from=whole, **OPTIONS)
+    for name, value in weights(whole).items():
+        if name.startswith("join"):
+            assert torch.equal(begun[name.replace("join", "opinions.1")], value)
+    path = run.train(several, store, tmp_path / "b", start_from=whole, **OPTIONS)
+    assert load_checkpoint(path).record["started_from"][0]["parts"][-1] == "opinions.1"
+    ended = weights(path)
+    assert all(
+        torch.equal(ended[name], value)
+        for name, value in begun.items()
+        if name.startswith("opinions.1")
+    )
+    assert any(name.startswith("join") and ended[name].any() for name in ended)
+
+
 def test_batch_norms_are_settled_on_the_averaged_weights(
     store, config, tmp_path, monkeypatch
 ):
