@@ -45,6 +45,9 @@ def save_checkpoint(
 ) -> None:
     """Write a model to a safetensors file.
 
+    Tensors whose values all are numbers of half precision are written as
+    such, and are loaded as what they were.
+
     The file is written beside its final place and then moved there, so
     that a kill leaves the old file or the new one, never a part.
 
@@ -84,7 +87,7 @@ def save_checkpoint(
         "torch": torch.__version__,
     } | dict(record or {})
     tensors = {
-        name: value.detach().cpu().contiguous()
+        name: _shortest(value.detach().cpu().contiguous())
         for name, value in model.state_dict().items()
     }
     metadata = {
@@ -157,6 +160,14 @@ def load_checkpoint(
     model.load_state_dict(tensors)
     model.record = header.record
     return model.to(device).eval()
+
+
+def _shortest(value: Tensor) -> Tensor:
+    """Return a tensor in half precision if nothing is lost by it."""
+    if value.dtype != torch.float32:
+        return value
+    half = value.half()
+    return half if torch.equal(half.float(), value) else value
 
 
 def _check_shapes(path: str | os.PathLike, header: Header, model: nn.Module) -> None:

@@ -128,6 +128,7 @@ def train(
         weights_only=True,
     )
     _settle(model, data, config.frozen)
+    _round(model, config.frozen)
     path = out / f"{config.name}.safetensors"
     record = {
         "training": dataclasses.asdict(config),
@@ -181,6 +182,14 @@ def _settle(model: nn.Module, data: _Batches, frozen: Sequence[str]) -> None:
     update_bn(data.settling_batches(), model)
     for name, state in kept.items():
         part_of(model, name).load_state_dict(state)
+
+
+def _round(model: nn.Module, frozen: Sequence[str]) -> None:
+    """Round weights of layers that join all with all, whose files are half as large."""
+    kept = {id(layer) for name in frozen for layer in part_of(model, name).modules()}
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear) and id(layer) not in kept:
+            layer.weight.data = layer.weight.data.half().float()
 
 
 def _parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

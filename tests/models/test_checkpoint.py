@@ -201,3 +201,20 @@ def test_altered_weights(path):
     rewrite(path, tensors={"join.5.bias": torch.ones(5)})
     with pytest.raises(CheckpointError, match="their SHA-256 differs"):
         load_checkpoint(path)
+
+
+def test_weights_of_half_precision_take_half_the_space(tmp_path, small_model):
+    """And what is not of half precision loses nothing."""
+    path = tmp_path / "small.safetensors"
+    save_checkpoint(path, small_model)
+    before = path.stat().st_size
+    stream = small_model.streams["net"].enter
+    stream.weight.data = stream.weight.data.half().float()
+    save_checkpoint(path, small_model)
+    assert before - path.stat().st_size == pytest.approx(
+        2 * stream.weight.numel(), abs=256
+    )
+    expected = small_model.state_dict()
+    for name, value in load_checkpoint(path).state_dict().items():
+        assert value.dtype == expected[name].dtype
+        assert torch.equal(value, expected[name]), name
