@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyxem_symnet.descriptors.net import net_vectors
 from pyxem_symnet.descriptors.spots import Spots
@@ -48,7 +48,7 @@ class IndexedNet(NamedTuple):
         Which spots lie on the net, of shape (patterns, spots).
     found
         Which patterns have a net, of shape (patterns,). That of others
-        is square.
+        is square, and along the strongest spot.
     """
 
     basis: Tensor
@@ -56,6 +56,23 @@ class IndexedNet(NamedTuple):
     offsets: Tensor
     on_net: Tensor
     found: Tensor
+
+    def in_setting(self, setting: Tensor) -> IndexedNet:
+        """Return the same nets with other basis vectors.
+
+        Parameters
+        ----------
+        setting
+            Whole numbers that turn the new indices (h, k), as columns,
+            into those of now, of shape (patterns, 2, 2).
+        """
+        setting = setting.to(self.basis)
+        back = torch.linalg.inv(setting).mT
+        return self._replace(
+            basis=setting.mT @ self.basis,
+            indices=(self.indices.to(back) @ back).round().long(),
+            offsets=self.offsets @ back,
+        )
 
 
 def index_net(spots: Spots) -> IndexedNet:
@@ -76,7 +93,7 @@ def index_net(spots: Spots) -> IndexedNet:
     basis = torch.stack(net_vectors(spots), 1)
     found = torch.linalg.det(basis).abs() > _SMALLEST_MESH
     unit = torch.eye(2).to(basis)
-    basis = torch.where(found[:, None, None], basis, _NO_NET * unit)
+    basis = torch.where(found[:, None, None], basis, _stand_in(spots))
     for largest, tolerance in _STEPS:
         indices, offsets = _index(positions, basis)
         length = indices.abs().amax(-1)
@@ -92,6 +109,16 @@ def index_net(spots: Spots) -> IndexedNet:
     indices, offsets = _index(positions, basis)
     on_net = seen & (offsets.abs().amax(-1) < ON_NET)
     return IndexedNet(basis, indices.long(), offsets, on_net, found)
+
+
+def _stand_in(spots: Spots) -> Tensor:
+    """Return square nets whose first vector is along the strongest spot."""
+    strongest = spots.intensities.argmax(-1)
+    rows = torch.arange(len(strongest), device=strongest.device)
+    x, y = nn.functional.normalize(spots.positions[rows, strongest], dim=-1).unbind(-1)
+    # Without a spot, along x
+    x = torch.where((x == 0) & (y == 0), 1.0, x)
+    return _NO_NET * torch.stack((x, y, -y, x), -1).unflatten(-1, (2, 2))
 
 
 def _index(positions: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:

@@ -108,8 +108,8 @@ class NetIntensities(nn.Module):
         h, k = h.clamp(-self.reach, self.reach), k.clamp(0, self.reach)
         return torch.where(inside, self._place[h + self.reach, k], -1)
 
-    def table(self, net: IndexedNet, values: Tensor) -> Tensor:
-        """Return the mean value at each place of the table.
+    def table(self, net: IndexedNet, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean value at each place of the table, and its setting.
 
         Of the settings in which the net looks alike, that is taken in
         which a fixed sum over the table is largest. So it does not
@@ -126,6 +126,9 @@ class NetIntensities(nn.Module):
         -------
         table
             Of shape (patterns, places).
+        setting
+            As :meth:`IndexedNet.in_setting` takes it, of shape (patterns,
+            2, 2).
         """
         places = self.places(net.indices)
         places = torch.where(net.on_net, places, -1)
@@ -134,7 +137,8 @@ class NetIntensities(nn.Module):
         score = (settings * self._order.to(table)).sum(-1)
         alike = _change(net.basis, self._settings) < _ALIKE
         best = torch.where(alike, score, -torch.inf).argmax(-1)
-        return settings[torch.arange(len(table), device=table.device), best]
+        rows = torch.arange(len(table), device=table.device)
+        return settings[rows, best], self._settings[best]
 
     def symmetry(self, net: IndexedNet, table: Tensor) -> Tensor:
         """Return how far each operation leaves net and intensities alone.

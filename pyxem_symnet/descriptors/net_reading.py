@@ -101,11 +101,13 @@ class NetReading(nn.Module):
         relative = spots.relative_intensities()
         values = relative.clamp_min(1e-7) ** _POWER * seen
         net = index_net(spots)
-        table = self.intensities.table(net, values)
+        table, setting = self.intensities.table(net, values)
+        # Which of equal vectors is the first must not depend on rounding
+        turned = net.in_setting(setting)
         distances = spots.positions.norm(dim=-1) * seen
         parts = [
-            _between_points(net.offsets, values),
-            self._at_points(net.offsets, values),
+            _between_points(turned.offsets, values * net.found.unsqueeze(1)),
+            self._at_points(turned.offsets, values * net.found.unsqueeze(1)),
             _profile(distances, values * ~net.on_net, _N_OFF_BINS),
             self.products(spots, values),
             _shape(net),
@@ -114,7 +116,7 @@ class NetReading(nn.Module):
             self._amounts(net, values, distances, relative),
             table,
             _profile(distances, values, _N_BINS),
-            _nearest(spots, net, values),
+            _nearest(spots, turned, values),
         ]
         return torch.cat(parts, -1) * seen.any(-1, keepdim=True)
 

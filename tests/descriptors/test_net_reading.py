@@ -78,6 +78,36 @@ def test_reading_does_not_depend_on_how_a_pattern_lies(
     assert ((again - expected).abs() > 2e-3).double().mean() < 0.01
 
 
+@pytest.mark.parametrize("name", NETS)
+def test_spots_keep_their_places_in_another_setting(name):
+    spots = moved(net(name, 1), 77, mirror=True)
+    indexed = index_net(spots)
+    table, setting = INTENSITIES.table(indexed, spots.intensities)
+    turned = indexed.in_setting(setting)
+    assert setting.double().det().abs() == 1
+    again = (turned.indices + turned.offsets) @ turned.basis
+    torch.testing.assert_close(again, spots.positions, atol=1e-9, rtol=0)
+    places = INTENSITIES.places(turned.indices)[0]
+    inside = places >= 0
+    torch.testing.assert_close(
+        table[0, places[inside]], spots.intensities[0, inside], atol=1e-9, rtol=0
+    )
+
+
+@given(degrees=st.floats(0, 360), mirror=st.booleans())
+@pytest.mark.parametrize("name", ["rectangular", "square"])
+def test_what_lies_between_the_points_of_a_symmetric_net(name, degrees, mirror):
+    """A layer that is shifted to nowhere special, in a net with mirrors."""
+    layer = net(name, 3, radius=0.6)
+    shift = torch.tensor([0.031, 0.017], dtype=torch.float64)
+    both = Spots(
+        torch.cat((net(name).positions, layer.positions + shift), 1),
+        torch.cat((net(name).intensities, 0.2 * layer.intensities), 1),
+    )
+    expected, again = READING(both), READING(moved(both, degrees, mirror))
+    torch.testing.assert_close(again[:, :92], expected[:, :92], atol=1e-6, rtol=0)
+
+
 def test_order_of_spots_does_not_matter():
     spots = net("oblique", 2)
     order = torch.randperm(spots.intensities.shape[1])
@@ -110,7 +140,7 @@ def test_an_operation_of_net_and_intensities_is_seen(name, operation):
     for operations, has in (([IDENTITY], False), ([IDENTITY, operation], True)):
         spots = symmetric(name, *operations)
         indexed = index_net(spots)
-        table = INTENSITIES.table(indexed, spots.intensities)
+        table, _ = INTENSITIES.table(indexed, spots.intensities)
         change, difference, correlation, *_ = INTENSITIES.symmetry(indexed, table)[0]
         # Of the net it always is one
         assert change[which] < -0.9
@@ -121,7 +151,7 @@ def test_an_operation_of_net_and_intensities_is_seen(name, operation):
 def test_operations_a_net_does_not_have_change_its_metric():
     spots = net("oblique")
     indexed = index_net(spots)
-    table = INTENSITIES.table(indexed, spots.intensities)
+    table, _ = INTENSITIES.table(indexed, spots.intensities)
     change = INTENSITIES.symmetry(indexed, table)[0, 0]
     # By 2.5 % at least
     assert (change > 0.2).all()
@@ -134,7 +164,7 @@ def test_absent_rows_are_seen():
     gone = (k == 0) & (h % 2 != 0)
     absent = Spots(spots.positions, torch.where(gone, 0.0, spots.intensities))
     shown = [
-        INTENSITIES.absences(INTENSITIES.table(index_net(s), s.intensities))[0, 0]
+        INTENSITIES.absences(INTENSITIES.table(index_net(s), s.intensities)[0])[0, 0]
         for s in (spots, absent)
     ]
     assert shown[0][0] > 0.1 and shown[0][4] > 0.3
@@ -161,6 +191,15 @@ def test_products_of_a_cubic_lattice_are_whole():
     apart = (edges - edge**2).abs() > 3
     # Half the squared edge leaves halves of odd products
     assert values[:360][apart & (edges < 35)].max() < 0.7
+
+
+@given(degrees=st.floats(0, 360), mirror=st.booleans())
+def test_too_few_spots_for_a_net_are_read_alike_however_they_lie(degrees, mirror):
+    row = torch.arange(1, 4)[:, None] * torch.tensor([0.21, 0.08])
+    spots = Spots(row[None].double(), torch.tensor([[0.5, 1.0, 0.2]]).double())
+    assert not index_net(spots).found.any()
+    again = READING(moved(spots, degrees, mirror))
+    torch.testing.assert_close(again, READING(spots), atol=1e-6, rtol=0)
 
 
 def test_no_spots_and_one_spot():
