@@ -51,7 +51,7 @@ CURVE = (2, 8, 32, 256, 1024)
 #: for, which takes half a second to a second of each
 FEWER_CRYSTALS = {
     2: 30,
-    3: 200,
+    3: 100,
     4: 60,
     8: 30,
     10: 80,
