@@ -71,16 +71,16 @@ class AxesMSDN(SpotNetwork):
     radial
         Settings of the
         :class:`~pyxem_symnet.descriptors.radial.RadialProfile`.
-    net
-        Settings of the
-        :class:`~pyxem_symnet.descriptors.net_reading.NetReading`, or
-        None to do without, which is the default.
     network
         What differs from the default :data:`NETWORK`: settings of the
         networks ("image", "radial", "net"), points kept of each of the
         DenseNets' maps ("grid"), length of each stream's vector ("width"), units of the
         joining network ("hidden"), its dropout, and its "opinions", see
         :class:`~pyxem_symnet.models.viewset.ViewSetMSDN`.
+    net
+        Settings of the
+        :class:`~pyxem_symnet.descriptors.net_reading.NetReading`, or
+        None to do without, which is the default.
     """
 
     def __init__(

@@ -108,10 +108,6 @@ class ViewSetMSDN(SpotNetwork):
         Settings of the
         :class:`~pyxem_symnet.descriptors.half_pattern.HalfPattern`, or
         None to do without, which is the default.
-    net
-        Settings of the
-        :class:`~pyxem_symnet.descriptors.net_reading.NetReading`, or
-        None to do without, which is the default.
     network
         What differs from the default :data:`NETWORK`: settings of the
         networks ("radial", "pairs", "image", "net"), points kept of each
@@ -130,6 +126,10 @@ class ViewSetMSDN(SpotNetwork):
         :class:`~pyxem_symnet.descriptors.kept_views.KeptViews`, in which
         a lattice is looked for, or None to look for none, which is the
         default.
+    net
+        Settings of the
+        :class:`~pyxem_symnet.descriptors.net_reading.NetReading`, or
+        None to do without, which is the default.
 
     Raises
     ------
