@@ -74,8 +74,9 @@ class AxesMSDN(SpotNetwork):
     network
         What differs from the default :data:`NETWORK`: settings of the
         networks ("image", "radial", "net"), points kept of each of the
-        DenseNets' maps ("grid"), length of each stream's vector ("width"), units of the
-        joining network ("hidden"), its dropout, and its "opinions", see
+        DenseNets' maps ("grid"), length of each stream's vector
+        ("width"), units of the joining network ("hidden"), its dropout,
+        and its "opinions", see
         :class:`~pyxem_symnet.models.viewset.ViewSetMSDN`.
     net
         Settings of the
