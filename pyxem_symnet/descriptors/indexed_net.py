@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pyxem_symnet.descriptors.finer_net import add_missing_points
 from pyxem_symnet.descriptors.net import net_vectors
 from pyxem_symnet.descriptors.spots import Spots
 
@@ -21,10 +22,13 @@ ON_NET = 0.15
 #: Reduction is done after so many exchanges, of which even flat nets need few
 _REDUCTIONS = 8
 
+#: So often points are added to a net at most: with four, or nine, times as many
+_COMPLETIONS = 3
+
 #: Smallest area of a net's mesh and smallest determinant of a fit, in 1/Å² and as
 #: such: below, the vectors are parallel or no spot decides
 _SMALLEST_MESH = 1e-4
-_SMALLEST_FIT = 1e-6
+_SMALLEST_FIT = 1e-5
 
 #: Side of the square net in 1/Å that stands in where none is found
 _NO_NET = 0.3
@@ -87,28 +91,65 @@ def index_net(spots: Spots) -> IndexedNet:
     spots
         Spots of a batch of patterns.
     """
-    positions = spots.positions
-    seen = spots.intensities > 0
-    weights = seen * spots.relative_intensities().clamp_min(1e-6) ** 0.25
     basis = torch.stack(net_vectors(spots), 1)
     found = torch.linalg.det(basis).abs() > _SMALLEST_MESH
-    unit = torch.eye(2).to(basis)
     basis = torch.where(found[:, None, None], basis, _stand_in(spots))
+    return with_basis(spots, _reduce(_fit(spots, basis)), found)
+
+
+def complete_net(spots: Spots, net: IndexedNet) -> IndexedNet:
+    """Add points to nets until weak spots between theirs are on them too.
+
+    Spots of other Laue zones may then be indexed as well, of which the
+    patterns of zone axes have few.
+
+    Parameters
+    ----------
+    spots
+        Spots of a batch of patterns.
+    net
+        What :func:`index_net` returned.
+    """
+    basis = net.basis
+    for _ in range(_COMPLETIONS):
+        basis = _reduce(add_missing_points(spots, basis))
+    return with_basis(spots, _reduce(_fit(spots, basis)), net.found)
+
+
+def with_basis(spots: Spots, basis: Tensor, found: Tensor) -> IndexedNet:
+    """Return nets of the given vectors, and where spots are on them.
+
+    Parameters
+    ----------
+    spots
+        Spots of a batch of patterns.
+    basis, found
+        As of :class:`IndexedNet`.
+    """
+    indices, offsets = _index(spots.positions, basis)
+    on_net = (spots.intensities > 0) & (offsets.abs().amax(-1) < ON_NET)
+    return IndexedNet(basis, indices.long(), offsets, on_net, found)
+
+
+def _fit(spots: Spots, basis: Tensor) -> Tensor:
+    """Return least-squares fits, from near the direct beam outwards."""
+    relative = spots.relative_intensities().clamp_min(1e-6)
+    weights = (spots.intensities > 0) * relative**0.25
+    unit = torch.eye(2).to(basis)
     for largest, tolerance in _STEPS:
-        indices, offsets = _index(positions, basis)
+        indices, offsets = _index(spots.positions, basis)
         length = indices.abs().amax(-1)
         near = offsets.abs().amax(-1) < tolerance
         used = weights * (near & (length <= largest) & (length > 0))
         square = torch.einsum("bn,bni,bnj->bij", used, indices, indices) + 1e-9 * unit
-        product = torch.einsum("bn,bni,bnj->bij", used, indices, positions)
-        decided = (torch.linalg.det(square) > _SMALLEST_FIT)[:, None, None]
+        product = torch.einsum("bn,bni,bnj->bij", used, indices, spots.positions)
+        # Spots of one row, or nearly so, decide on one vector only
+        least = _SMALLEST_FIT * (1 + square.diagonal(dim1=1, dim2=2).prod(-1))
+        decided = (torch.linalg.det(square) > least)[:, None, None]
         fitted = torch.linalg.solve(torch.where(decided, square, unit), product)
         sound = torch.linalg.det(fitted).abs() > _SMALLEST_MESH
         basis = torch.where(decided & sound[:, None, None], fitted, basis)
-    basis = _reduce(basis)
-    indices, offsets = _index(positions, basis)
-    on_net = seen & (offsets.abs().amax(-1) < ON_NET)
-    return IndexedNet(basis, indices.long(), offsets, on_net, found)
+    return basis
 
 
 def _stand_in(spots: Spots) -> Tensor:

@@ -74,9 +74,9 @@ class NetIntensities(nn.Module):
         place[half] = torch.arange(len(self.indices))
         self._buffer("_place", place)
         self._buffer("_settings", torch.tensor(_unimodular()))
-        self._buffer("_moved_settings", self._moved(self._settings))
+        self._buffer("_moved_settings", self.moved(self._settings))
         operations = torch.tensor(_OPERATIONS)
-        moved = self._moved(operations)
+        moved = self.moved(operations)
         own = moved == torch.arange(len(self.indices))
         self._buffer("_operations", operations)
         self._buffer("_moved_operations", moved)
@@ -132,8 +132,8 @@ class NetIntensities(nn.Module):
         """
         places = self.places(net.indices)
         places = torch.where(net.on_net, places, -1)
-        table = _means(places, values, len(self.indices))
-        settings = _look_up(table, self._moved_settings)
+        table = mean_at_places(places, values, len(self.indices))
+        settings = look_up(table, self._moved_settings)
         score = (settings * self._order.to(table)).sum(-1)
         alike = _change(net.basis, self._settings) < _ALIKE
         best = torch.where(alike, score, -torch.inf).argmax(-1)
@@ -158,7 +158,7 @@ class NetIntensities(nn.Module):
             correlation and that of their squares, and the number of
             pairs.
         """
-        moved = _look_up(table, self._moved_operations)
+        moved = look_up(table, self._moved_operations)
         table = table.unsqueeze(1).expand_as(moved)
         both = (self._pairs & ((table > 0) | (moved > 0))).to(table)
         change = _change(net.basis, self._operations)
@@ -166,8 +166,8 @@ class NetIntensities(nn.Module):
         rows = [
             (change + 1e-4).log10() / 2 + 1,
             ((table - moved).abs() * both).sum(-1) / sums,
-            _correlation(table, moved, both),
-            _correlation(table.square(), moved.square(), both),
+            correlation(table, moved, both),
+            correlation(table.square(), moved.square(), both),
             both.sum(-1) / 50,
         ]
         return torch.stack(rows, 1)
@@ -204,7 +204,7 @@ class NetIntensities(nn.Module):
             ]
         return torch.stack(columns, 1)
 
-    def _moved(self, operations: Tensor) -> Tensor:
+    def moved(self, operations: Tensor) -> Tensor:
         """Return where each operation takes each place, of shape (n, places)."""
         return self.places(self.indices @ operations.mT)
 
@@ -245,7 +245,7 @@ def _absences(indices: Tensor):
         yield torch.stack((absent, ~absent))
 
 
-def _means(places: Tensor, values: Tensor, n_places: int) -> Tensor:
+def mean_at_places(places: Tensor, values: Tensor, n_places: int) -> Tensor:
     """Return means of the values above nought at each place."""
     places = torch.where(places < 0, n_places, places)
     sums = values.new_zeros(len(values), n_places + 1)
@@ -255,7 +255,7 @@ def _means(places: Tensor, values: Tensor, n_places: int) -> Tensor:
     return (sums / counts.clamp_min(1))[:, :n_places]
 
 
-def _look_up(table: Tensor, places: Tensor) -> Tensor:
+def look_up(table: Tensor, places: Tensor) -> Tensor:
     """Return the table in other orders, zero where a place is -1."""
     table = torch.cat((table, table.new_zeros(len(table), 1)), 1)
     return table[:, places]
@@ -270,7 +270,7 @@ def _change(basis: Tensor, operations: Tensor) -> Tensor:
     return (changed - metric.unsqueeze(1)).abs().amax((-1, -2)) / scale
 
 
-def _correlation(first: Tensor, second: Tensor, which: Tensor) -> Tensor:
+def correlation(first: Tensor, second: Tensor, which: Tensor) -> Tensor:
     """Return correlations over those places, zero where nothing varies."""
     count = which.sum(-1, keepdim=True).clamp_min(1)
     first = (first - (first * which).sum(-1, keepdim=True) / count) * which

@@ -8,13 +8,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pyxem_symnet.descriptors.indexed_net import IndexedNet, index_net
+from pyxem_symnet.descriptors.indexed_net import IndexedNet, complete_net, index_net
 from pyxem_symnet.descriptors.net_intensities import NetIntensities
 from pyxem_symnet.descriptors.products import ProductSpectrum
 from pyxem_symnet.descriptors.spots import Spots
 
 #: A spot's value is its relative intensity to this power
-_POWER = 0.25
+POWER = 0.25
 
 #: Bins along each axis of the mesh, for what lies between the net's points
 _MESH_BINS = 8
@@ -68,6 +68,11 @@ class NetReading(nn.Module):
         Largest index of intensities that are written down.
     n_products
         Strongest spots whose scalar products are taken.
+    complete
+        Whether the net with all its weak points is read besides, see
+        :func:`~pyxem_symnet.descriptors.indexed_net.complete_net`. In
+        zone axes the strong spots alone often give one of two or four
+        times the mesh.
 
     Attributes
     ----------
@@ -77,10 +82,22 @@ class NetReading(nn.Module):
         The parameters, as plain values that JSON can hold.
     """
 
-    def __init__(self, n_spots: int = 128, reach: int = 8, n_products: int = 48):
+    def __init__(
+        self,
+        n_spots: int = 128,
+        reach: int = 8,
+        n_products: int = 48,
+        complete: bool = False,
+    ):
         super().__init__()
-        self.settings = {"n_spots": n_spots, "reach": reach, "n_products": n_products}
+        self.settings = {
+            "n_spots": n_spots,
+            "reach": reach,
+            "n_products": n_products,
+            "complete": complete,
+        }
         self.n_spots = n_spots
+        self.complete = bool(complete)
         self.intensities = NetIntensities(reach)
         self.products = ProductSpectrum(n_products)
         self.register_buffer("_points", torch.tensor(_MESH_POINTS), persistent=False)
@@ -99,7 +116,7 @@ class NetReading(nn.Module):
         spots = spots.strongest(self.n_spots)
         seen = spots.intensities > 0
         relative = spots.relative_intensities()
-        values = relative.clamp_min(1e-7) ** _POWER * seen
+        values = relative.clamp_min(1e-7) ** POWER * seen
         net = index_net(spots)
         table, setting = self.intensities.table(net, values)
         # Which of equal vectors is the first must not depend on rounding
@@ -118,7 +135,23 @@ class NetReading(nn.Module):
             _profile(distances, values, _N_BINS),
             _nearest(spots, turned, values),
         ]
+        if self.complete:
+            parts += self._of_complete(spots, net, values)
         return torch.cat(parts, -1) * seen.any(-1, keepdim=True)
+
+    def _of_complete(
+        self, spots: Spots, net: IndexedNet, values: Tensor
+    ) -> list[Tensor]:
+        net = complete_net(spots, net)
+        table = self.intensities.table(net, values)[0]
+        count = (values > 0).to(values).sum(-1, keepdim=True).clamp_min(1)
+        return [
+            net.on_net.to(values).sum(-1, keepdim=True) / count,
+            _shape(net),
+            self.intensities.symmetry(net, table).flatten(1),
+            self.intensities.absences(table).flatten(1),
+            table,
+        ]
 
     def _at_points(self, offsets: Tensor, values: Tensor) -> Tensor:
         """Return the share of spots near special points of the mesh."""
@@ -189,17 +222,21 @@ def _shape(net: IndexedNet) -> Tensor:
     return torch.cat(
         (
             torch.stack([*plain, net.found.to(area)], -1),
-            _waves(short, _LENGTH_FREQUENCIES),
-            _waves(long, _LENGTH_FREQUENCIES),
-            _waves(ratio, _SHAPE_FREQUENCIES),
-            _waves(cosine, _SHAPE_FREQUENCIES),
-            _waves(skew, _SKEW_FREQUENCIES),
+            waves(short, _LENGTH_FREQUENCIES),
+            waves(long, _LENGTH_FREQUENCIES),
+            waves(ratio, _SHAPE_FREQUENCIES),
+            waves(cosine, _SHAPE_FREQUENCIES),
+            waves(skew, _SKEW_FREQUENCIES),
         ),
         -1,
     )
 
 
-def _waves(x: Tensor, frequencies: tuple[float, ...]) -> Tensor:
+def waves(x: Tensor, frequencies: tuple[float, ...]) -> Tensor:
+    """Return sines and cosines of each column, of shape (rows, columns * 2 * n).
+
+    They show small differences from values that are special.
+    """
     phase = 2 * math.pi * x.unsqueeze(-1) * x.new_tensor(frequencies)
     return torch.stack((phase.sin(), phase.cos()), -1).flatten(1)
 

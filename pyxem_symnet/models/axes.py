@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyxem_symnet.descriptors.axes_reading import N_AXES, AxesReading
 from pyxem_symnet.descriptors.half_pattern import HalfPattern
-from pyxem_symnet.descriptors.net_reading import NetReading
 from pyxem_symnet.descriptors.radial import RadialProfile
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models.net_reader import NetReader
@@ -21,9 +21,6 @@ from pyxem_symnet.models.readout import (
     SpotNetwork,
     merge_settings,
 )
-
-#: Patterns of a crystal
-N_AXES = 3
 
 NETWORK = {
     "image": IMAGE_NETWORK,
@@ -56,7 +53,7 @@ class AxesMSDN(SpotNetwork):
     summed, so that lengths seen along one axis can be compared with
     those along another; and further streams read the three radial
     profiles, which are sharper than the pixels of an image, and
-    optionally the numbers that each pattern's net is written down in.
+    optionally the numbers that the patterns' nets are written down in.
 
     Parameters
     ----------
@@ -67,10 +64,12 @@ class AxesMSDN(SpotNetwork):
         :class:`~pyxem_symnet.descriptors.finder.SpotFinder`.
     image
         Settings of the
-        :class:`~pyxem_symnet.descriptors.half_pattern.HalfPattern`.
+        :class:`~pyxem_symnet.descriptors.half_pattern.HalfPattern`, or
+        None to do without.
     radial
         Settings of the
-        :class:`~pyxem_symnet.descriptors.radial.RadialProfile`.
+        :class:`~pyxem_symnet.descriptors.radial.RadialProfile`, or None
+        to do without.
     network
         What differs from the default :data:`NETWORK`: settings of the
         networks ("image", "radial", "net"), points kept of each of the
@@ -80,16 +79,21 @@ class AxesMSDN(SpotNetwork):
         :class:`~pyxem_symnet.models.viewset.ViewSetMSDN`.
     net
         Settings of the
-        :class:`~pyxem_symnet.descriptors.net_reading.NetReading`, or
+        :class:`~pyxem_symnet.descriptors.axes_reading.AxesReading`, or
         None to do without, which is the default.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to read.
     """
 
     def __init__(
         self,
         classes: Sequence[int],
         finder: dict | None = None,
-        image: dict | None = None,
-        radial: dict | None = None,
+        image: dict | None = {},  # noqa: B006 (read only)
+        radial: dict | None = {},  # noqa: B006 (read only)
         network: dict | None = None,
         net: dict | None = None,
     ):
@@ -97,22 +101,29 @@ class AxesMSDN(SpotNetwork):
         # Their order means something: they are not pooled
         self.ordered_views = N_AXES
         network = merge_settings(NETWORK, network or {})
-        self.image = HalfPattern(**(image or {}))
-        self.radial = RadialProfile(**(radial or {}))
+        self.image = None if image is None else HalfPattern(**image)
+        self.radial = None if radial is None else RadialProfile(**radial)
+        self.net = None if net is None else AxesReading(**net)
         grid, width = network["grid"], network["width"]
-        self.streams = nn.ModuleDict(
-            {
-                "image": Readout(2, 1, network["image"], grid["image"], width),
-                "radial": Readout(1, N_AXES, network["radial"], grid["radial"], width),
-            }
-        )
-        widths = {"image": width * N_AXES, "radial": width}
-        self.net = None if net is None else NetReading(**net)
+        self.streams = nn.ModuleDict()
+        widths = {}
+        if self.image is not None:
+            self.streams["image"] = Readout(
+                2, 1, network["image"], grid["image"], width
+            )
+            widths["image"] = width * N_AXES
+        if self.radial is not None:
+            self.streams["radial"] = Readout(
+                1, N_AXES, network["radial"], grid["radial"], width
+            )
+            widths["radial"] = width
         if self.net is not None:
             widths["net"] = width * N_AXES
             self.streams["net"] = NetReader(
-                self.net.n_values, width=width, **network["net"]
+                self.net.n_values, width=widths["net"], **network["net"]
             )
+        if not self.streams:
+            raise ValueError("image, radial and net cannot all be None.")
         self.join_streams(widths, N_AXES, network)
         self._network = network
 
@@ -121,9 +132,10 @@ class AxesMSDN(SpotNetwork):
         """Keywords that, beside the classes, make the same model again."""
         return {
             "finder": dict(self.finder.settings),
-            "image": dict(self.image.settings),
-            "radial": dict(self.radial.settings),
-            "net": None if self.net is None else dict(self.net.settings),
+            **{
+                name: None if reader is None else dict(reader.settings)
+                for name, reader in self._readers().items()
+            },
             "network": copy.deepcopy(self._network),
         }
 
@@ -148,8 +160,8 @@ class AxesMSDN(SpotNetwork):
             "image" of shape (crystals, 3, rows, columns), "radial" of
             shape (crystals, 3, bins), "n_spots" of shape (crystals, 3),
             "n_views", of shape (crystals, 1), the number of views with
-            any spot, and "net" of shape (crystals, 3, values), if it is
-            asked for.
+            any spot, and "net" of shape (crystals, values), those that
+            the network has a stream for.
 
         Raises
         ------
@@ -169,10 +181,9 @@ class AxesMSDN(SpotNetwork):
         order = groups.argsort(stable=True)
         spots = Spots(spots.positions[order], spots.intensities[order])
         n_spots = spots.counts.to(spots.positions.dtype).view(-1, N_AXES)
-        features = {
-            name: getattr(self, name)(spots).unflatten(0, (-1, N_AXES))
-            for name in self.streams
-        }
+        features = {name: read(spots) for name, read in self._readers().items() if read}
+        for name in {"image", "radial"} & set(features):
+            features[name] = features[name].unflatten(0, (-1, N_AXES))
         return features | {
             "n_spots": n_spots,
             "n_views": (n_spots > 0).sum(1, keepdim=True).to(n_spots),
@@ -209,13 +220,18 @@ class AxesMSDN(SpotNetwork):
 
     def _see(self, features: dict[str, Tensor]) -> Tensor:
         """Return what all streams see, of shape (crystals, width)."""
-        images = features["image"].flatten(0, 1).unsqueeze(1)
-        seen = self.streams["image"](images).view(len(features["image"]), -1)
-        lengths = self.streams["radial"](features["radial"])
         # Of the order of one, as the streams' vectors are
         numbers = (features["n_spots"] / 16).log1p()
-        answers = [seen, lengths]
+        seen = []
+        if self.image is not None:
+            images = features["image"].flatten(0, 1).unsqueeze(1)
+            seen.append(self.streams["image"](images).view(len(numbers), -1))
+        if self.radial is not None:
+            seen.append(self.streams["radial"](features["radial"]))
         if self.net is not None:
-            nets = self.streams["net"](features["net"].flatten(0, 1))
-            answers.append(nets.relu().view(len(seen), -1))
-        return torch.cat([*answers, numbers], -1)
+            seen.append(self.streams["net"](features["net"]).relu())
+        return torch.cat([*seen, numbers], -1)
+
+    def _readers(self) -> dict[str, nn.Module | None]:
+        """Return what each stream's features come from."""
+        return {"image": self.image, "radial": self.radial, "net": self.net}

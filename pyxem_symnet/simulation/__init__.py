@@ -6,7 +6,7 @@ reflections become spots in any orientation (`sampler`, `rotations`), spots get
 the imperfections of specimen, microscope and spot finding (`spot_defects`), by
 frozen recipes (`protocols`). `scan` makes 4D-STEM data with known truth,
 `microscope` and `crystal_defects` what is wrong with images and crystals, and
-`generate` crystals of any space group.
+`generate` crystals of any space group; `variants` strain those of a table.
 
 The sampler, the rotations, the spot defects and the protocols need torch only.
 """
@@ -37,5 +37,6 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "read_cif",
             "read_table",
         ],
+        "variants": ["draw_variant"],
     },
 )

@@ -40,6 +40,9 @@ class TrainingConfig:
         Number of batches that are drawn before the training, which then
         looks at their samples again and again. With 0, every sample is
         drawn afresh.
+    variants
+        Share of samples that are of a variant of a crystal, see
+        :func:`~pyxem_symnet.simulation.draw_variant`.
     repeated_views
         Share of crystals whose views are of few grains: some
         orientations are repeated with small tilts between them.
@@ -89,6 +92,7 @@ class TrainingConfig:
     )
     views: tuple[int, int] = (1, 32)
     drawn: int = 0
+    variants: float = 0.0
     repeated_views: float = 0.0
     no_crystal: float = 0.02
     minimum_crystals: int = 1
@@ -121,6 +125,8 @@ class TrainingConfig:
             problems.append(f"unknown orientations: {', '.join(sorted(unknown))}")
         if not 0 <= self.no_crystal < 1:
             problems.append("no_crystal must be at least 0 and below 1")
+        if not 0 <= self.variants <= 1:
+            problems.append("variants must be between 0 and 1")
         if self.drawn < 0:
             problems.append("drawn must not be below 0")
         if problems:

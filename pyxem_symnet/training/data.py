@@ -26,6 +26,7 @@ from pyxem_symnet.simulation.rotations import (
     zone_rotations,
 )
 from pyxem_symnet.simulation.spot_defects import amorphous_spots
+from pyxem_symnet.simulation.variants import draw_variant
 from pyxem_symnet.training.config import TrainingConfig
 
 #: Spots of a view without a crystal at most
@@ -192,15 +193,20 @@ class TrainingBatches(Dataset):
             spots = amorphous_spots(n_views, _MAX_NOISE_SPOTS, generator=generator)
             return spots, self.no_crystal_target
         protocol = PROTOCOLS[choose(config.protocols, generator)]
-        rotations = draw_rotations(
-            choose(config.orientations, generator),
-            self.crystals.conventional_lattice[crystal],
-            n_views,
-            generator,
-        )
+        # Without variants no number is drawn, as in trainings before there were any
+        if (
+            config.variants
+            and float(torch.rand(1, generator=generator)) < config.variants
+        ):
+            reflections, lattice = draw_variant(self.crystals, crystal, generator)
+        else:
+            reflections = self.crystals[crystal]
+            lattice = self.crystals.conventional_lattice[crystal]
+        orientation = choose(config.orientations, generator)
+        rotations = draw_rotations(orientation, lattice, n_views, generator)
         if float(torch.rand(1, generator=generator)) < config.repeated_views:
             rotations = repeat_grains(rotations, generator)
-        spots = protocol.draw(self.crystals[crystal], rotations, generator)
+        spots = protocol.draw(reflections, rotations, generator)
         return spots, int(self.targets[crystal])
 
     def _draw_count(self, generator: torch.Generator) -> int:

@@ -173,7 +173,8 @@ def _start(model: nn.Module, start_from: Sequence[str | Path]) -> list[dict]:
 
 def _nets(batches: DataLoader) -> Tensor:
     """Return what is read of the nets in some batches."""
-    return torch.cat([features["net_drawn"] for features, _ in batches])
+    names = ("net_drawn", "net")
+    return torch.cat([next(f[name] for name in names if name in f) for f, _ in batches])
 
 
 def _settle(model: nn.Module, data: _Batches, frozen: Sequence[str]) -> None:
