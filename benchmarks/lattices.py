@@ -8,24 +8,21 @@ are shown to the network alone, and with the lattice that is found in them. Writ
 `lattices.md` and `lattices.json` beside this file.
 """
 
-import argparse
-import json
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
+from _lattice_trials import NOISES, primitive_volume, run
 
 from pyxem_symnet.lattice import find_lattice
 from pyxem_symnet.models import load_model
 from pyxem_symnet.models.sums import KEPT
 from pyxem_symnet.simulation.protocols import PROTOCOLS
-from pyxem_symnet.symmetry import level_of, space_group
+from pyxem_symnet.symmetry import level_of
 from pyxem_symnet.training.data import draw_rotations
 from pyxem_symnet.training.evaluate import load_crystals
 
-HERE = Path(__file__).parent
 MODEL = "msdn-any"
 LEVELS = ("crystal_system", "diffraction_symbol", "space_group")
 CONDITIONS = [
@@ -36,12 +33,9 @@ CONDITIONS = [
     ("tilt", 16),
     ("zone", 3),
 ]
-NOISES = ("clean", "noisy")
 #: Largest relative error of the volume of a cell that is right. Of `noisy`, all
 #: distances may be wrong by 3 %.
 TOLERANCE = {"clean": 0.02, "noisy": 0.1}
-#: Cells of the conventional cell's lattice points
-POINTS = {"P": 1, "A": 2, "C": 2, "I": 2, "F": 4, "R": 3}
 
 
 def one(index: int, crystals, model, protocol: str, n_views: int, noise: str) -> dict:
@@ -60,8 +54,7 @@ def one(index: int, crystals, model, protocol: str, n_views: int, noise: str) ->
     views = model.lattice.views(kept)
     fit = find_lattice(views) if len(views) > 1 else None
     truth = int(crystals.space_group[index])
-    points = POINTS[space_group(truth).centring]
-    volume = abs(float(np.linalg.det(np.asarray(lattice, float)))) / points
+    volume = primitive_volume(crystals, index)
     right = fit is not None and abs(fit.volume / volume - 1) < TOLERANCE[noise]
     result = {"found": right, "volume": volume}
     for name, values in (("alone", alone), ("lattice", answer)):
@@ -135,16 +128,5 @@ def report(results: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("store")
-    parser.add_argument("--limit", type=int, default=100)
-    parser.add_argument("--workers", type=int, default=1)
-    options = parser.parse_args()
-    results = measure(options.store, options.limit, options.workers)
-    (HERE / "lattices.json").write_text(json.dumps(results, indent=1) + "\n")
-    (HERE / "lattices.md").write_text(report(results))
-
-
 if __name__ == "__main__":
-    main()
+    run("lattices", __doc__.splitlines()[0], measure, report, limit=100, workers=1)

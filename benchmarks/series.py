@@ -7,25 +7,20 @@ STORE is a reflection store. Test crystals, each with an axis, a step and a numb
 views of its own. Writes `series.md` and `series.json` beside this file.
 """
 
-import argparse
 import json
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
-from lattices import POINTS
+from _lattice_trials import NOISES, primitive_volume, run
 
 from pyxem_symnet.lattice import find_series_lattice
 from pyxem_symnet.simulation.protocols import PROTOCOLS
 from pyxem_symnet.simulation.rotations import random_rotations, tilt_series
-from pyxem_symnet.symmetry import space_group
 from pyxem_symnet.training.evaluate import load_crystals
 
-HERE = Path(__file__).parent
-NOISES = ("clean", "noisy")
 #: Degrees from the first view to the last
 SPANS = ((30.0, 60.0), (60.0, 140.0))
 #: Views of a series
@@ -48,9 +43,7 @@ def one(index: int, crystals, noise: str, span: tuple[float, float]) -> dict:
     rotations = tilt_series(start, axis, step * torch.arange(n_views))
     spots = PROTOCOLS[noise].draw(crystals[index], rotations, generator)
     views = spots.to_arrays()
-    points = POINTS[space_group(int(crystals.space_group[index])).centring]
-    lattice = np.asarray(crystals.conventional_lattice[index], float)
-    volume = abs(np.linalg.det(lattice)) / points
+    volume = primitive_volume(crystals, index)
     result = {}
     for name, given in (("auto", None), ("given", step)):
         began = time.perf_counter()
@@ -120,17 +113,5 @@ def table(rows: list[dict]) -> str:
     return "\n".join([*lines, ""])
 
 
-def main() -> None:
-    """Measure, and write the files."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("store")
-    parser.add_argument("--limit", type=int, default=40)
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
-    rows = measure(options.store, options.limit, options.workers)
-    (HERE / "series.json").write_text(json.dumps(rows, indent=1) + "\n")
-    (HERE / "series.md").write_text(table(rows))
-
-
 if __name__ == "__main__":
-    main()
+    run("series", __doc__, measure, table, limit=40, workers=2)

@@ -200,7 +200,7 @@ def _picture(maps):
     """Return a figure: truth, each point alone, phases pooled."""
     from matplotlib.figure import Figure
 
-    from pyxem_symnet.signals.probabilities import from_array
+    from pyxem_symnet.signals.results import from_array
 
     figure = Figure(figsize=(15, 4 * len(maps)), layout="constrained")
     axes = figure.subplots(len(maps), 3, squeeze=False)

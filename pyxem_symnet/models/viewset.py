@@ -16,65 +16,25 @@ from pyxem_symnet.descriptors.net_reading import NetReading
 from pyxem_symnet.descriptors.pairs import PairMap
 from pyxem_symnet.descriptors.radial import RadialProfile
 from pyxem_symnet.descriptors.spots import Spots
-from pyxem_symnet.models.evidence import (
-    N_SUMMARY,
-    TABLE_SHAPE,
-    EvidenceHead,
-    describe_lattice,
-    read_lattice,
-)
-from pyxem_symnet.models.net_reader import NetReader
-from pyxem_symnet.models.readout import (
-    IMAGE_NETWORK,
-    NET_NETWORK,
-    Readout,
-    SpotNetwork,
-    merge_settings,
-)
+from pyxem_symnet.models.evidence import EvidenceHead
+from pyxem_symnet.models.lattice_features import weigh_lattices, with_lattices
+from pyxem_symnet.models.readout import SpotNetwork, merge_settings
 from pyxem_symnet.models.sums import KEPT
+from pyxem_symnet.models.view_features import (
+    choose_evenly,
+    count_distinct_views,
+    sum_groups,
+    summed_features,
+)
+from pyxem_symnet.models.viewset_streams import (
+    NETWORK,
+    OF_EACH_VIEW,
+    make_streams,
+    stream_widths,
+)
 
 if TYPE_CHECKING:
     from pyxem_symnet.lattice import LatticeFit
-
-#: Feature that says of which crystals a lattice was found
-LATTICE_READ = "lattice_read"
-
-# Sized for training on a few CPU cores
-NETWORK = {
-    "radial": {
-        "stem_channels": 32,
-        "stem_kernel": 7,
-        "stem_stride": 2,
-        "blocks": [2, 3, 4, 4],
-        "growth": [16, 24, 32, 48],
-        "bottleneck": 48,
-        "kernel_size": 5,
-    },
-    "pairs": {
-        "stem_channels": 48,
-        "stem_kernel": 3,
-        "stem_stride": 2,
-        "blocks": [2, 4, 6],
-        "growth": [24, 32, 48],
-        "bottleneck": 64,
-    },
-    # As in msdn-axes, whose weights it can start from
-    "image": IMAGE_NETWORK,
-    "net": NET_NETWORK,
-    "grid": {"radial": 8, "pairs": 3, "image": 3},
-    "width": 192,
-    "hidden": 384,
-    "dropout": 0.1,
-    "power": 0.5,
-    "most_views": 32,
-    "training_images": 3,
-    "training_nets": 8,
-    "opinions": [],
-}
-
-#: Streams that look at each view by itself. Both the mean and the root mean square
-#: of what they see are joined
-_OF_EACH_VIEW = ("image", "net")
 
 
 class ViewSetMSDN(SpotNetwork):
@@ -109,8 +69,9 @@ class ViewSetMSDN(SpotNetwork):
         :class:`~pyxem_symnet.descriptors.half_pattern.HalfPattern`, or
         None to do without, which is the default.
     network
-        What differs from the default :data:`NETWORK`: settings of the
-        networks ("radial", "pairs", "image", "net"), points kept of each
+        What differs from the default
+        :data:`~pyxem_symnet.models.viewset_streams.NETWORK`: settings of
+        the networks ("radial", "pairs", "image", "net"), points kept of each
         of the DenseNets' maps ("grid"), length of each stream's vector ("width"),
         units of the joining network ("hidden"), its dropout, the power
         that mean descriptors are raised to, the number of views beyond
@@ -164,34 +125,14 @@ class ViewSetMSDN(SpotNetwork):
             "image": network["training_images"],
             "net": network["training_nets"],
         }
-        inputs = {"radial": (1, 2), "pairs": (2, None), "image": (2, 1)}
-        self.streams = nn.ModuleDict()
-        for name, (dimensions, channels) in inputs.items():
-            if getattr(self, name) is None:
-                continue
-            if name == "pairs":
-                channels = self.pairs.n_angles
-            self.streams[name] = Readout(
-                dimensions,
-                channels,
-                network[name],
-                network["grid"][name],
-                network["width"],
-            )
-        if self.net is not None:
-            self.streams["net"] = NetReader(
-                self.net.n_values, width=network["width"], **network["net"]
-            )
-        if not self.streams:
-            raise ValueError(
-                "A model needs at least one stream: radial, pairs, image and net "
-                "cannot all be None."
-            )
-        widths = {
-            name: network["width"] * (1 + (name in _OF_EACH_VIEW))
-            for name in self.streams
+        descriptors = {
+            "radial": self.radial,
+            "pairs": self.pairs,
+            "image": self.image,
+            "net": self.net,
         }
-        self.join_streams(widths, 3, network)
+        self.streams = make_streams(descriptors, network)
+        self.join_streams(stream_widths(self.streams, network["width"]), 3, network)
         self._network = network
 
     @property
@@ -233,7 +174,7 @@ class ViewSetMSDN(SpotNetwork):
             returns it, if it is asked for. A view without spots says
             nothing and is not counted.
         """
-        features = self._invariants(spots, groups, n_groups)
+        features = summed_features(spots, groups, n_groups, self.radial, self.pairs)
         for name in self._of_each_view():
             drawn = getattr(self, name)(spots)
             each, n_each = groups, n_groups
@@ -264,11 +205,11 @@ class ViewSetMSDN(SpotNetwork):
             are of each; likewise "net_drawn", of shape (nets, values),
             and "net_n_drawn".
         """
-        features = self._invariants(spots, groups, n_groups)
+        features = summed_features(spots, groups, n_groups, self.radial, self.pairs)
         n_views = torch.bincount(groups, minlength=n_groups)
         for name in self._of_each_view():
             most = self.most_looked_at[name]
-            chosen = _evenly(n_views, most)
+            chosen = choose_evenly(n_views, most)
             some = Spots(spots.positions[chosen], spots.intensities[chosen])
             features[f"{name}_drawn"] = getattr(self, name)(some)
             features[f"{name}_n_drawn"] = n_views.clamp_max(most).unsqueeze(1)
@@ -293,26 +234,7 @@ class ViewSetMSDN(SpotNetwork):
         return {"joined": self._see(features), "n_views": features["n_views"]}
 
     def _of_each_view(self) -> list[str]:
-        return [name for name in _OF_EACH_VIEW if name in self.streams]
-
-    def _invariants(
-        self, spots: Spots, groups: Tensor | None, n_groups: int | None
-    ) -> dict[str, Tensor]:
-        n_spots = spots.counts.to(spots.positions.dtype).unsqueeze(-1)
-        seen = (n_spots > 0).to(n_spots)
-        features = {"n_views": seen, "n_spots": n_spots}
-        if self.radial is not None:
-            features["radial"] = self.radial(spots)
-            features["radial_square"] = features["radial"].square()
-        if groups is not None:
-            features = {
-                name: _sum_groups(value, groups, n_groups)
-                for name, value in features.items()
-            }
-        if self.pairs is not None:
-            # Too large to have one for each view
-            features["pairs"] = self.pairs(spots, groups, n_groups)
-        return features
+        return [name for name in OF_EACH_VIEW if name in self.streams]
 
     def _look(
         self, name: str, drawn: Tensor, groups: Tensor, seen: Tensor, n_groups: int
@@ -325,7 +247,7 @@ class ViewSetMSDN(SpotNetwork):
         vectors = vectors * seen
         parts = {f"n_{name}s": seen, name: vectors, f"{name}_square": vectors.square()}
         return {
-            part: _sum_groups(value, groups, n_groups) for part, value in parts.items()
+            part: sum_groups(value, groups, n_groups) for part, value in parts.items()
         }
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
@@ -383,14 +305,7 @@ class ViewSetMSDN(SpotNetwork):
         """
         features = self.read_lattices(features)
         answer = super().probabilities(features)
-        if LATTICE_READ not in features:
-            return answer
-        read = features[LATTICE_READ].flatten() > 0
-        if read.any():
-            logs = answer[read].clamp_min(torch.finfo(torch.float32).tiny).log()
-            evidence = (features[name][read] for name in ("lattice_table", "lattice"))
-            answer[read] = self.evidence(logs, *evidence).softmax(-1)
-        return answer
+        return weigh_lattices(answer, features, self.evidence)
 
     def read_lattices(
         self,
@@ -424,23 +339,7 @@ class ViewSetMSDN(SpotNetwork):
         """
         if KEPT not in features:
             return features
-        rest = {name: value for name, value in features.items() if name != KEPT}
-        kept = features[KEPT].cpu()
-        like = features["n_views"]
-        read = like.new_zeros(len(kept), 1)
-        table = like.new_zeros(len(kept), *TABLE_SHAPE)
-        summary = like.new_zeros(len(kept), N_SUMMARY)
-        for index, crystal in enumerate(kept):
-            fit = None if fits is None else fits[index]
-            if fit is None:
-                evidence = read_lattice(self.lattice.views(crystal))
-            else:
-                evidence = describe_lattice(fit, len(fit.views))
-            if evidence is not None:
-                read[index] = 1
-                table[index] = torch.from_numpy(evidence[0])
-                summary[index] = torch.from_numpy(evidence[1])
-        return rest | {LATTICE_READ: read, "lattice_table": table, "lattice": summary}
+        return with_lattices(features, self.lattice, fits)
 
     def _look_at(self, name: str, features: dict[str, Tensor]) -> dict[str, Tensor]:
         n_drawn = features[f"{name}_n_drawn"].flatten()
@@ -467,24 +366,4 @@ class ViewSetMSDN(SpotNetwork):
             Of shape (crystals, 1). Without a radial stream, the number
             of views.
         """
-        n_views = features["n_views"].clamp_min(1)
-        if self.radial is None:
-            return n_views
-        own = features["radial_square"].sum(-1, keepdim=True)
-        pairs = features["radial"].square().sum(-1, keepdim=True)
-        distinct = n_views * own / pairs.clamp_min(1e-12)
-        # Within 1 and n but for rounding and views without spots
-        return distinct.clamp_min(1).minimum(n_views)
-
-
-def _sum_groups(values: Tensor, groups: Tensor, n_groups: int) -> Tensor:
-    """Add up rows of shape (rows, width) by group."""
-    return values.new_zeros(n_groups, values.shape[1]).index_add_(0, groups, values)
-
-
-def _evenly(counts: Tensor, most: int) -> Tensor:
-    """Return indices of at most so many rows of each run of *counts* rows."""
-    kept = counts.clamp_max(most)
-    run = torch.arange(len(counts), device=counts.device).repeat_interleave(kept)
-    place = torch.arange(len(run), device=counts.device) - (kept.cumsum(0) - kept)[run]
-    return (counts.cumsum(0) - counts)[run] + place * counts[run] // kept[run]
+        return count_distinct_views(features)

@@ -29,7 +29,8 @@ from pyxem_symnet.signals.calibration import (
 )
 from pyxem_symnet.signals.domain import warn_outside
 from pyxem_symnet.signals.preparation import prepare_array
-from pyxem_symnet.signals.probabilities import SpaceGroupProbabilities, from_array
+from pyxem_symnet.signals.probabilities import SpaceGroupProbabilities
+from pyxem_symnet.signals.results import from_array
 
 if TYPE_CHECKING:
     from pyxem_symnet.lattice import SeriesFit

@@ -18,6 +18,7 @@ from pyxem_symnet.signals.calibration import read_detector
 from pyxem_symnet.signals.explain_influence import Influence, Profile, Trial, shares
 from pyxem_symnet.signals.explain_place import find_answer, find_points
 from pyxem_symnet.signals.explain_views import View, read_views
+from pyxem_symnet.signals.level_maps import NODE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 # Answers for the same patterns differ by less, on whatever device
 _SAME = 0.02
-_NODE = "Symmetry"
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,7 +271,7 @@ def explain(
 
 
 def _record(sym) -> dict:
-    node = sym.metadata.get_item(_NODE)
+    node = sym.metadata.get_item(NODE)
     record = {} if node is None else node.as_dictionary()
     if not {"model", "calibration", "preparation", "preprocessing"} <= set(record):
         raise ValueError(

@@ -16,8 +16,8 @@ from pyxem_symnet.descriptors.radial import RadialProfile
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.inference.blocks import class_probabilities
 from pyxem_symnet.inference.plan import Plan
+from pyxem_symnet.models.lattice_features import LATTICE_READ
 from pyxem_symnet.models.sums import KEPT, pool, pool_without_each
-from pyxem_symnet.models.viewset import LATTICE_READ
 from pyxem_symnet.signals import levels
 
 if TYPE_CHECKING:

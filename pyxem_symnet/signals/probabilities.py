@@ -10,12 +10,10 @@ import numpy as np
 from hyperspy._signals.lazy import LazySignal
 from hyperspy.signals import BaseSignal, Signal1D
 
-from pyxem_symnet.signals import levels
+from pyxem_symnet.signals import level_maps, levels
 
 if TYPE_CHECKING:
     from pyxem_symnet.signals.explain import Explanation
-
-NODE = "Symmetry"
 
 
 class SpaceGroupProbabilities(Signal1D):
@@ -67,10 +65,7 @@ class SpaceGroupProbabilities(Signal1D):
         ValueError
             If the level is unknown.
         """
-        summed, labels = levels.summed(self.data, self.space_groups, level)
-        axis = {"name": level, "size": len(labels), "navigate": False}
-        signal = Signal1D(summed, axes=[*self._navigation_axis_dictionaries(), axis])
-        return self._finish(signal, level, labels=list(labels))
+        return level_maps.level_sums(self, level)
 
     def confidence(self, level: str = "crystal_system") -> BaseSignal:
         """Return the probability of the most probable label.
@@ -90,8 +85,7 @@ class SpaceGroupProbabilities(Signal1D):
         ValueError
             If the level is unknown.
         """
-        summed, _ = levels.summed(self.data, self.space_groups, level)
-        return self._finish(self._map_signal(summed.max(-1)), level)
+        return level_maps.confidence_map(self, level)
 
     def abstained(
         self, threshold: float = 0.5, level: str = "crystal_system"
@@ -117,8 +111,7 @@ class SpaceGroupProbabilities(Signal1D):
         ValueError
             If the level is unknown or the threshold impossible.
         """
-        codes = levels.codes(self.data, self.space_groups, level, threshold)
-        return self._finish(self._map_signal(codes == 0), level)
+        return level_maps.abstention_map(self, threshold, level)
 
     def to_map(
         self, level: str = "crystal_system", threshold: float = 0.0
@@ -146,12 +139,7 @@ class SpaceGroupProbabilities(Signal1D):
         ValueError
             If the level is unknown or the threshold impossible.
         """
-        codes = levels.codes(self.data, self.space_groups, level, threshold)
-        signal = self._finish(
-            self._map_signal(codes), level, labels=list(levels.names(level))
-        )
-        signal.metadata.set_item(f"{NODE}.threshold", threshold)
-        return signal
+        return level_maps.label_map(self, level, threshold)
 
     def ranking(
         self,
@@ -183,8 +171,7 @@ class SpaceGroupProbabilities(Signal1D):
             If the level is unknown.
         """
         axis = self.axes_manager.signal_axes[0].index_in_array
-        data = np.moveaxis(self.data, axis, -1) if axis != self.data.ndim - 1 else None
-        data = self.data if data is None else data
+        data = np.moveaxis(self.data, axis, -1)
         if isinstance(index, str):
             if index != "mean":
                 raise ValueError(
@@ -210,22 +197,9 @@ class SpaceGroupProbabilities(Signal1D):
         ValueError
             If the map was made without regions, or cut since.
         """
-        regions = self.metadata.get_item(f"{NODE}.regions")
-        shape = self.axes_manager._navigation_shape_in_array
-        if regions is None or np.shape(regions["map"]) != shape:
-            raise ValueError(
-                "This map has no regions of its shape: make it with "
-                "classify_space_group(regions=labels), and call this before cutting it."
-            )
-        data = self.data.reshape(-1, self.data.shape[-1])[
-            np.asarray(regions["first_pattern"])
-        ]
-        axes = [
-            {"name": "Region", "size": data.shape[0], "navigate": True},
-            self.axes_manager.signal_axes[0].get_axis_dictionary(),
-        ]
-        cls = LazySpaceGroupProbabilities if self._lazy else SpaceGroupProbabilities
-        return cls(data, axes=axes, metadata=self.metadata.as_dictionary())
+        from pyxem_symnet.signals.results import of_regions
+
+        return of_regions(self)
 
     def to_crystal_map(
         self, threshold: float = 0.5, level: str = "crystal_system", n_ranked: int = 5
@@ -390,39 +364,6 @@ class SpaceGroupProbabilities(Signal1D):
 
         return plot_map(self, level, threshold, ax)
 
-    def _navigation_axis_dictionaries(self) -> list[dict]:
-        return [
-            axis.get_axis_dictionary()
-            for axis in self.axes_manager._axes
-            if axis.navigate
-        ]
-
-    def _map_signal(self, data) -> BaseSignal:
-        """Return navigation-shaped data as an image, profile or value."""
-        axes = self._navigation_axis_dictionaries()
-        for i, axis in enumerate(axes):
-            axis["navigate"] = i < len(axes) - 2
-        if not axes:
-            data, axes = data.reshape(1), [{"size": 1, "navigate": False}]
-        signal = BaseSignal(data, axes=axes)
-        if self._lazy:
-            signal = signal.as_lazy()
-        # Now that dimension and laziness are known: Signal1D, LazySignal2D, ...
-        signal._assign_subclass()
-        return signal
-
-    def _finish(self, signal, level: str, labels: list[str] | None = None):
-        if self._lazy and not signal._lazy:
-            signal = signal.as_lazy()
-        title = self.metadata.get_item("General.title", "")
-        signal.metadata.General.title = f"{level.replace('_', ' ')}, {title}".strip(
-            ", "
-        )
-        signal.metadata.set_item(f"{NODE}.level", level)
-        if labels is not None:
-            signal.metadata.set_item(f"{NODE}.labels", labels)
-        return signal
-
 
 class LazySpaceGroupProbabilities(LazySignal, SpaceGroupProbabilities):
     """Lazy probabilities of space groups.
@@ -447,43 +388,3 @@ class LazySpaceGroupProbabilities(LazySignal, SpaceGroupProbabilities):
             return super().plot(level=None, **kwargs)
         # Past LazySignal, which would make a navigator of its own
         return SpaceGroupProbabilities.plot(self, level, n, **kwargs)
-
-
-def from_array(
-    data, space_groups: Sequence[int], signal, record: dict
-) -> SpaceGroupProbabilities:
-    """Return probabilities as a signal with another's navigation axes.
-
-    Parameters
-    ----------
-    data
-        NumPy or dask array of shape (..., space groups).
-    space_groups
-        Numbers, ascending.
-    signal
-        Signal that was classified.
-    record
-        What was done, plain values.
-    """
-    # From dictionaries: an axis that is copied keeps kx's name and scale
-    axes = [
-        axis.get_axis_dictionary()
-        for axis in signal.axes_manager._axes
-        if axis.navigate
-    ]
-    axes.append(
-        {
-            "name": "Space group",
-            "axis": np.array(space_groups, dtype=float),
-            "navigate": False,
-        }
-    )
-    title = signal.metadata.get_item("General.title", "")
-    metadata = {
-        "General": {"title": title},
-        "Signal": {"quantity": "Probability"},
-        NODE: record,
-    }
-    lazy = not isinstance(data, np.ndarray)
-    cls = LazySpaceGroupProbabilities if lazy else SpaceGroupProbabilities
-    return cls(data, axes=axes, metadata=metadata)

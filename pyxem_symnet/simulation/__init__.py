@@ -3,10 +3,11 @@
 
 Structures become reflections once (`reflections`, kept on disk by `store`),
 reflections become spots in any orientation (`sampler`, `rotations`), spots get
-the imperfections of specimen, microscope and spot finding (`spot_defects`), by
-frozen recipes (`protocols`). `scan` makes 4D-STEM data with known truth,
-`microscope` and `crystal_defects` what is wrong with images and crystals, and
-`generate` crystals of any space group; `variants` strain those of a table.
+the imperfections of specimen, microscope and spot finding (`spot_defects`), as
+a protocol says (`spot_protocol`); the frozen ones have names (`protocols`).
+`scan` makes 4D-STEM data with known truth, `microscope` and `crystal_defects`
+what is wrong with images and crystals, `generate` crystals of any space group,
+and `variants` strains those of a table.
 
 The sampler, the rotations, the spot defects and the protocols need torch only.
 """
@@ -19,7 +20,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "example_phases": ["example_phases"],
         "generate": ["generate_crystal", "generate_crystals"],
         "imaging": ["Microscope"],
-        "protocols": ["PROTOCOLS", "Protocol"],
+        "protocols": ["PROTOCOLS"],
         "reflections": ["ReflectionList", "compute_reflections"],
         "rotations": [
             "axis_rotations",
@@ -29,6 +30,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         ],
         "sampler": ["Reflections", "sample_patterns"],
         "scan": ["Scan", "make_scan"],
+        "spot_protocol": ["Protocol"],
         "store": ["StoreError", "StoreSettings", "write_store"],
         "structures": [
             "Crystal",

@@ -470,7 +470,7 @@ class TestErrors:
             sym.explain(signal, (0, 0))
 
     def test_no_record(self, signal):
-        from pyxem_symnet.signals.probabilities import from_array
+        from pyxem_symnet.signals.results import from_array
 
         data = np.zeros((3, 4, 7), np.float32)
         sym = from_array(data, scans.SPACE_GROUPS, signal, {})

@@ -16,7 +16,7 @@ from pyxem_symnet import (
     classify_space_group,
 )
 from pyxem_symnet.signals.plot import colours
-from pyxem_symnet.signals.probabilities import from_array
+from pyxem_symnet.signals.results import from_array
 from pyxem_symnet.symmetry import LEVELS, level_labels
 from tests.signals import scans
 

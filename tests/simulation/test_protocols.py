@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyxem_symnet.simulation.protocols import PROTOCOLS, Protocol
+from pyxem_symnet.simulation.protocols import PROTOCOLS
 from pyxem_symnet.simulation.rotations import random_rotations
 from pyxem_symnet.simulation.sampler import Reflections, sample_patterns
+from pyxem_symnet.simulation.spot_protocol import Protocol
 
 
 def generator(seed: int = 0) -> torch.Generator:
