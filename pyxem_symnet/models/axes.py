@@ -74,7 +74,8 @@ class AxesMSDN(SpotNetwork):
         What differs from the default :data:`NETWORK`: settings of the
         networks ("image", "radial", "net"), points kept of each of the
         DenseNets' maps ("grid"), length of each stream's vector
-        ("width"), units of the joining network ("hidden"), its dropout,
+        ("width"), units of the joining network ("hidden", 0 for fixed
+        shares of opinions), its dropout,
         and its "opinions", see
         :class:`~pyxem_symnet.models.viewset.ViewSetMSDN`.
     net

@@ -29,15 +29,25 @@ class NetReader(nn.Module):
         Share of a block's units that are left out in training.
     width
         Length of the vector.
+    unread
+        Share of the numbers that are left out in training, so that no
+        crystal is told by a few of them.
     """
 
     def __init__(
-        self, n_values: int, units: int, n_blocks: int, dropout: float, width: int
+        self,
+        n_values: int,
+        units: int,
+        n_blocks: int,
+        dropout: float,
+        width: int,
+        unread: float = 0.0,
     ):
         super().__init__()
         # Of training patterns, in the checkpoint
         self.register_buffer("mean", torch.zeros(n_values))
         self.register_buffer("deviation", torch.ones(n_values))
+        self.unread = nn.Dropout(unread)
         self.enter = nn.Linear(n_values, units)
         self.blocks = nn.Sequential(*[_Block(units, dropout) for _ in range(n_blocks)])
         self.norm = nn.LayerNorm(units)
@@ -52,7 +62,7 @@ class NetReader(nn.Module):
             Numbers of each pattern, of shape (patterns, values).
         """
         values = (values.float() - self.mean) / self.deviation
-        values = values.clamp(-_FARTHEST, _FARTHEST)
+        values = self.unread(values.clamp(-_FARTHEST, _FARTHEST))
         return self.project(self.norm(self.blocks(self.enter(values))))
 
     @torch.no_grad()

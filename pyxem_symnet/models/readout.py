@@ -70,11 +70,13 @@ class SpotNetwork(nn.Module):
             Numbers that come after it.
         network
             Settings, of which "hidden", "dropout" and "opinions" count.
+            With no hidden units, opinions count in fixed shares.
 
         Raises
         ------
         ValueError
-            If an opinion is of a stream that is not there.
+            If an opinion is of a stream that is not there, or there are
+            neither hidden units nor opinions.
         """
         n_classes = len(self.classes)
         self.opinions = nn.ModuleList()
@@ -99,6 +101,11 @@ class SpotNetwork(nn.Module):
                 joining_network(len(columns), opinion["hidden"], 0.0, n_classes)
             )
         n_opinions = len(self.opinions)
+        if not network["hidden"]:
+            if not self.opinions:
+                raise ValueError("Without opinions the network needs hidden units.")
+            self.join = FixedShares(n_classes, n_opinions)
+            return
         self.join = joining_network(
             total + n_opinions * n_classes,
             network["hidden"],
@@ -180,6 +187,38 @@ class SpotNetwork(nn.Module):
         """
         logits = self(features).float()
         return (logits / self.calibration(features["n_views"])).softmax(-1)
+
+
+class FixedShares(nn.Module):
+    """What takes a joining network's place where it would learn too much.
+
+    Streams that know their training crystals by heart are no longer
+    right there as often as elsewhere, and a network that joins them on
+    other crystals has few to learn from.
+
+    Parameters
+    ----------
+    n_classes
+        Number of classes, none of which is corrected.
+    n_opinions
+        Number of opinions, each of which has one weight.
+    """
+
+    def __init__(self, n_classes: int, n_opinions: int):
+        super().__init__()
+        self.n_classes = n_classes
+        self.shares = nn.Parameter(torch.zeros(n_opinions))
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """Return no correction, and weights, as a joining network does.
+
+        Parameters
+        ----------
+        seen
+            What all streams see, of shape (crystals, width).
+        """
+        nothing = self.shares.new_zeros(len(seen), self.n_classes)
+        return torch.cat((nothing, self.shares.expand(len(seen), -1)), -1)
 
 
 def joining_network(

@@ -36,6 +36,10 @@ class TrainingConfig:
     views
         Smallest and largest number of views of a crystal. Drawn
         log-uniformly.
+    split
+        ``"train"``, or ``"validation"`` for what few parameters, such
+        as the shares of opinions, are learnt on: streams know their
+        training crystals too well to be compared on these.
     drawn
         Number of batches that are drawn before the training, which then
         looks at their samples again and again. With 0, every sample is
@@ -91,6 +95,7 @@ class TrainingConfig:
         default_factory=lambda: {"random": 1.0}
     )
     views: tuple[int, int] = (1, 32)
+    split: str = "train"
     drawn: int = 0
     variants: float = 0.0
     repeated_views: float = 0.0
@@ -123,6 +128,10 @@ class TrainingConfig:
         unknown = set(self.orientations) - {"random", "zone", "axes", "tilt"}
         if unknown:
             problems.append(f"unknown orientations: {', '.join(sorted(unknown))}")
+        if self.split not in ("train", "validation"):
+            problems.append(
+                f"split must be 'train' or 'validation', not {self.split!r}"
+            )
         if not 0 <= self.no_crystal < 1:
             problems.append("no_crystal must be at least 0 and below 1")
         if not 0 <= self.variants <= 1:

@@ -117,7 +117,10 @@ def train(
     features_of = model.training_features
     if set(config.frozen) >= set(model.streams):
         features_of = model.joined_features
-    data = _Batches(crystals, classes, features_of, config, out, n_workers)
+    drawn_from = crystals[config.split]
+    data = _Batches(
+        drawn_from, crystals["validation"], classes, features_of, config, out, n_workers
+    )
     if "net" in model.streams and not any("net" in one["parts"] for one in origin):
         model.streams["net"].standardise(_nets(data.settling_batches()))
     trainer, last = make_trainer(config, out, show_progressbar, tensorboard)
@@ -132,7 +135,7 @@ def train(
     path = out / f"{config.name}.safetensors"
     record = {
         "training": dataclasses.asdict(config),
-        "n_training_crystals": len(crystals["train"]),
+        "n_training_crystals": len(drawn_from),
         "store": crystals["train"].settings,
         "started_from": origin,
         "seed": config.seed,
@@ -258,7 +261,8 @@ class _Batches(lightning.LightningDataModule):
 
     def __init__(
         self,
-        crystals: dict[str, PackedReflections],
+        crystals: PackedReflections,
+        validation: PackedReflections,
         classes: list[int],
         features_of,
         config: TrainingConfig,
@@ -266,14 +270,14 @@ class _Batches(lightning.LightningDataModule):
         n_workers: int,
     ):
         super().__init__()
-        self.training = TrainingBatches(crystals["train"], classes, features_of, config)
+        self.training = TrainingBatches(crystals, classes, features_of, config)
         if config.drawn:
             files = draw_batches(self.training, out / "drawn", n_workers)
             self.training = DrawnBatches(files, config)
         n_batches = -(-config.validation_crystals // config.batch_size)
         n_views = min(max(_VALIDATION_VIEWS, config.views[0]), config.views[1])
         self.validation = TrainingBatches(
-            crystals["validation"],
+            validation,
             classes,
             features_of,
             dataclasses.replace(

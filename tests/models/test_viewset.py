@@ -275,6 +275,20 @@ class TestOpinions:
         change = several(features) - before
         torch.testing.assert_close(change[:, 2], torch.full((12,), 1.5))
 
+    def test_in_fixed_shares_without_hidden_units(self, several, views):
+        network = several.settings["network"] | {"hidden": 0}
+        fixed = ViewSetMSDN(several.classes, **several.settings | {"network": network})
+        state = {k: v for k, v in several.state_dict().items() if "join" not in k}
+        fixed.load_state_dict(state | {"join.shares": torch.zeros(2)})
+        features = several.accumulate(views)
+        torch.testing.assert_close(fixed.eval()(features), several(features))
+        with torch.no_grad():
+            fixed.join.shares.copy_(torch.tensor([40.0, -40.0]))
+            several.join[-1].bias[-2:] = fixed.join.shares
+        torch.testing.assert_close(fixed(features), several(features))
+        with pytest.raises(ValueError, match="Without opinions .* needs hidden units"):
+            ViewSetMSDN((1, 2), network={"hidden": 0})
+
     def test_of_streams_that_are_not_there(self):
         network = {"opinions": [{"streams": ["net", "radial"], "hidden": 8}]}
         with pytest.raises(ValueError, match="no opinion of net: .* radial, pairs"):

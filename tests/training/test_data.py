@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models import ViewSetMSDN
+from pyxem_symnet.training.config import ConfigError
 from pyxem_symnet.training.data import (
     _VIEWS_AT_ONCE,
     TILT_RANGE,
@@ -32,6 +33,27 @@ def assert_same(first, second):
     torch.testing.assert_close(first[1], second[1], rtol=0, atol=0)
     for name, value in first[0].items():
         torch.testing.assert_close(value, second[0][name], rtol=0, atol=0)
+
+
+def test_variants_are_other_samples_of_the_same_classes(crystals, config):
+    plain = dataclasses.replace(config, no_crystal=0.0)
+    varied = dataclasses.replace(plain, variants=1.0)
+    classes = choose_classes(crystals.space_group, plain)
+    model = ViewSetMSDN(classes, **config.model).eval()
+    drawn = [
+        TrainingBatches(crystals, classes, model.training_features, each)[1]
+        for each in (plain, varied, varied)
+    ]
+    assert all(torch.equal(target, drawn[0][1]) for _, target in drawn)
+    radial = [features["radial"] for features, _ in drawn]
+    assert torch.equal(radial[1], radial[2])
+    assert not torch.allclose(radial[0], radial[1], atol=0.1)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_share_of_variants_is_checked(config, share):
+    with pytest.raises(ConfigError, match="variants must be between 0 and 1"):
+        dataclasses.replace(config, variants=share)
 
 
 def test_a_batch_does_not_depend_on_those_before(batches):

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from pyxem_symnet.models import ViewSetMSDN, load_checkpoint
+from pyxem_symnet.simulation.packed import PackedReflections
 from pyxem_symnet.training import run
 from pyxem_symnet.training.config import CONFIGS, ConfigError, read_config
 from pyxem_symnet.training.module import SymmetryModule
+from pyxem_symnet.training.splits import select_split
 
 OPTIONS = {"n_workers": 0, "show_progressbar": False}
 
@@ -169,6 +171,37 @@ def test_what_joined_another_model_becomes_an_opinion(
         if name.startswith("opinions.1")
     )
     assert any(name.startswith("join") and ended[name].any() for name in ended)
+
+
+def test_shares_of_opinions_are_learnt_on_the_validation_split(store, config, tmp_path):
+    whole = run.train(config, store, tmp_path / "whole", **OPTIONS)
+    network = config.model["network"] | {
+        "hidden": 0,
+        "opinions": [
+            {"streams": ["radial", "pairs", "image", "net"], "hidden": 32},
+            {"streams": ["net"], "hidden": 32},
+        ],
+    }
+    joined = dataclasses.replace(
+        config,
+        model=config.model | {"network": network},
+        split="validation",
+        frozen=("radial", "pairs", "image", "net", "opinions"),
+        drawn=10,
+    )
+    path = run.train(joined, store, tmp_path / "joined", start_from=whole, **OPTIONS)
+    begun, ended = weights(whole), weights(path)
+    assert ended["join.shares"].abs().min() > 0
+    for name, value in ended.items():
+        if name.startswith(("streams", "opinions.0")):
+            origin = name.replace("opinions.0", "join")
+            assert torch.equal(value, begun[origin]), name
+    of_split = PackedReflections.from_store(
+        store, lambda names, types: select_split(names, types, "validation")
+    )
+    assert load_checkpoint(path).record["n_training_crystals"] == len(of_split)
+    with pytest.raises(ConfigError, match="split must be 'train' or 'validation'"):
+        dataclasses.replace(config, split="test")
 
 
 def test_batch_norms_are_settled_on_the_averaged_weights(
