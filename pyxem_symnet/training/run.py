@@ -113,6 +113,8 @@ def train(
             f"{', '.join(unknown)} to freeze; the model has "
             f"{', '.join(model.streams)}."
         )
+    # Averaging the weights rounds even those that don't change
+    kept = {n: copy.deepcopy(part_of(model, n).state_dict()) for n in config.frozen}
     module = SymmetryModule(model, config)
     features_of = model.training_features
     if set(config.frozen) >= set(model.streams):
@@ -130,7 +132,10 @@ def train(
         ckpt_path=last if last.exists() else None,
         weights_only=True,
     )
-    _settle(model, data, config.frozen)
+    # Batch norms, too: averaged weights have their own activations
+    update_bn(data.settling_batches(), model)
+    for name, state in kept.items():
+        part_of(model, name).load_state_dict(state)
     _round(model, config.frozen)
     path = out / f"{config.name}.safetensors"
     record = {
@@ -178,14 +183,6 @@ def _nets(batches: DataLoader) -> Tensor:
     """Return what is read of the nets in some batches."""
     names = ("net_drawn", "net")
     return torch.cat([next(f[name] for name in names if name in f) for f, _ in batches])
-
-
-def _settle(model: nn.Module, data: _Batches, frozen: Sequence[str]) -> None:
-    """Measure what batch norms expect: averaged weights have their own activations."""
-    kept = {name: copy.deepcopy(part_of(model, name).state_dict()) for name in frozen}
-    update_bn(data.settling_batches(), model)
-    for name, state in kept.items():
-        part_of(model, name).load_state_dict(state)
 
 
 def _round(model: nn.Module, frozen: Sequence[str]) -> None:
