@@ -188,7 +188,7 @@ def compute_logits(
     noise: str,
     *,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int = 16,
     n_workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -210,7 +210,9 @@ def compute_logits(
         Seed. A crystal's views depend on it, the protocol and the
         crystal's name, not on the other crystals.
     batch_size
-        Crystals a forward pass.
+        Crystals a forward pass, and that a process draws at a time. Few,
+        so that no process is idle while others look for the last
+        lattices.
     n_workers
         Number of processes that draw views.
     progress
@@ -241,7 +243,7 @@ def compute_probabilities(
     noise: str,
     *,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int = 16,
     n_workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
