@@ -113,8 +113,6 @@ def train(
             f"{', '.join(unknown)} to freeze; the model has "
             f"{', '.join(model.streams)}."
         )
-    # Averaging the weights rounds even those that don't change
-    kept = {n: copy.deepcopy(part_of(model, n).state_dict()) for n in config.frozen}
     module = SymmetryModule(model, config)
     features_of = model.training_features
     if set(config.frozen) >= set(model.streams):
@@ -125,6 +123,8 @@ def train(
     )
     if "net" in model.streams and not any("net" in one["parts"] for one in origin):
         model.streams["net"].standardise(_nets(data.settling_batches()))
+    # Averaging the weights rounds even those that don't change
+    kept = {n: copy.deepcopy(part_of(model, n).state_dict()) for n in config.frozen}
     trainer, last = make_trainer(config, out, show_progressbar, tensorboard)
     trainer.fit(
         module,
