@@ -16,11 +16,12 @@ from pyxem_symnet.lattice.laue import (
     left_cosets,
     log_likelihoods,
     reflection_keys,
+    rescaled,
     resolve_views,
 )
 from pyxem_symnet.lattice.observations import Observations, observe
 from pyxem_symnet.lattice.settings import conventional_settings
-from pyxem_symnet.lattice.symmetry import SYSTEMS, lattice_groups
+from pyxem_symnet.lattice.symmetry import SYSTEMS, LatticeGroup, lattice_groups
 from pyxem_symnet.symmetry.absences import laue_rotations, reflection_box
 from pyxem_symnet.symmetry.groups import space_group
 from pyxem_symnet.symmetry.operations import standard_operations
@@ -56,6 +57,11 @@ _PER_SEEN = 4.0
 _STRONG = -0.5
 # Of settings that are equally likely the first is taken, whatever the rounding
 _MARGIN = 1e-6
+# Deviation in degrees, precise and coarse search, within which a view of a lattice
+# that is nearly symmetric may be indexed in any of the ways
+_ALIKE = {False: 0.03, True: 1.0}
+# Views are told apart and scaled in turn, with smaller and smaller variances
+_RESOLVING_VARIANCES = (0.1, 0.03, 0.01)
 # As if some reflections were always missed
 _MOST_SEEN = 0.97
 
@@ -112,31 +118,33 @@ def space_group_evidence(
     observed = observe(fit, wavelength)
     if observed is None:
         return None
-    n_views = observed.n_views
-    if isinstance(fit, SeriesFit):
-        # One orientation for all: there is no choice of indexing in a view
-        observed = dataclasses.replace(observed, view=np.zeros_like(observed.view))
+    # One orientation for all of a series: there is no choice of indexing in a view
+    apart = not isinstance(fit, SeriesFit)
     identity = np.eye(3, dtype=np.int64)[None]
-    base = _fit_laue_class(observed, observed.hkl, identity, identity)
+    groups = lattice_groups(fit.metric)
+    alike = _indistinguishable(groups, fit.coarse)
+    base = _fit_laue_class(observed, observed.hkl, alike, identity, apart)
     seen_share = min(float(base.seen.mean()), _MOST_SEEN)
     per_unseen = -math.log(1 - seen_share)
     deviations = dict.fromkeys(SYSTEMS, _NO_DEVIATION)
     table = np.zeros((230, len(COLUMNS)), np.float32)
     table[:, 0] = _NO_DEVIATION
     best = np.full(230, -np.inf)
-    for group in lattice_groups(fit.metric):
+    for group in groups:
         deviation = min(deviations[group.system], group.deviation)
         deviations[group.system] = deviation
         for setting in conventional_settings(group, fit.metric):
             to_cell = setting.basis.T
             hkl = observed.hkl @ to_cell
-            turned = np.linalg.inv(to_cell) @ group.operations @ to_cell
+            own = group.operations
+            operations = alike if _contains(alike, own) else own
+            turned = np.linalg.inv(to_cell) @ operations @ to_cell
             rotations = turned.round().astype(np.int64)
             for laue_class, sets in _candidates(setting.bravais):
-                laue = _fit_laue_class(observed, hkl, rotations, laue_class)
+                laue = _fit_laue_class(observed, hkl, rotations, laue_class, apart)
                 gain = laue.likelihood - base.likelihood
-                for numbers, *operations in sets:
-                    absent = forbidden(*operations, laue.reflections)
+                for numbers, *shifts in sets:
+                    absent = forbidden(*shifts, laue.reflections)
                     n_seen = (absent & laue.seen).sum()
                     n_unseen = absent.sum() - n_seen
                     absence = per_unseen * n_unseen
@@ -163,13 +171,24 @@ def space_group_evidence(
         "sd": observed.spread,
         "slope": observed.slope,
         "n": float(len(observed.hkl)),
-        "nv": float(n_views),
+        "nv": float(observed.n_views),
         "q": seen_share,
         "base": base.likelihood,
         "bs0": base.variance,
         "seen": float(observed.seen.mean()),
     }
     return Evidence(table, summary)
+
+
+def _indistinguishable(groups: list[LatticeGroup], coarse: bool) -> np.ndarray:
+    """Return the rotations that views may be indexed in, as far as positions tell."""
+    near = [group for group in groups if group.deviation <= _ALIKE[coarse]]
+    return max(near, key=lambda group: len(group.operations)).operations
+
+
+def _contains(operations: np.ndarray, others: np.ndarray) -> bool:
+    known = {operation.tobytes() for operation in operations}
+    return all(other.tobytes() in known for other in others)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -197,37 +216,59 @@ class _LaueFit:
 
 
 def _fit_laue_class(
-    observed: Observations, hkl: np.ndarray, rotations: np.ndarray, laue: np.ndarray
+    observed: Observations,
+    hkl: np.ndarray,
+    rotations: np.ndarray,
+    laue: np.ndarray,
+    apart: bool,
 ) -> _LaueFit:
     """Return how observations agree with a Laue class, in the best indexing.
 
     Rotations are those of the lattice and of the Laue class in the cell that
-    the reflections are given in.
+    the reflections are given in. Views are indexed each by itself, or alike.
     """
     ways = left_cosets(rotations, laue)
     by_way = np.stack([reflection_keys(hkl @ way, laue) for way in ways])
     known, keys = np.unique(by_way, return_inverse=True)
     keys = keys.reshape(by_way.shape)
     seen = observed.seen
-    way = np.zeros(len(hkl), np.int64)
-    if len(ways) > 1:
-        start = np.searchsorted(observed.view[seen], np.arange(observed.n_views + 1))
-        seen_keys = np.ascontiguousarray(keys[:, seen])
-        way = resolve_views(seen_keys, observed.values, start, len(known))
-        way = way[observed.view]
+    views = observed.view[seen]
+    indexed = observed.view if apart else np.zeros_like(observed.view)
+    n_indexed = int(indexed[-1]) + 1
+    start = np.searchsorted(indexed[seen], np.arange(n_indexed + 1))
+    seen_keys = np.ascontiguousarray(keys[:, seen])
+    best = -np.inf
+    values = observed.values
+    for noise in _RESOLVING_VARIANCES:
+        chosen = np.zeros(n_indexed, np.int64)
+        if len(ways) > 1:
+            chosen = resolve_views(seen_keys, values, start, len(known), noise)
+        resolved = seen_keys[chosen[indexed[seen]], np.arange(len(views))]
+        values = rescaled(
+            resolved,
+            observed.values,
+            observed.falls,
+            views,
+            len(known),
+            observed.n_views,
+        )
+        likelihoods = log_likelihoods(resolved, values, len(known), VARIANCES)
+        if likelihoods.max() > best:
+            best, variance = float(likelihoods.max()), VARIANCES[likelihoods.argmax()]
+            way, scaled = chosen, values
+        if len(ways) == 1:
+            break
+    way = way[indexed]
     resolved = keys[way, np.arange(len(hkl))]
-    likelihoods = log_likelihoods(
-        resolved[seen], observed.values, len(known), VARIANCES
-    )
     # every view but the first may be indexed in any of the ways
-    price = math.log(len(ways)) * (observed.n_views - 1)
+    price = math.log(len(ways)) * (n_indexed - 1)
     _, first, place = np.unique(resolved, return_index=True, return_inverse=True)
     flags = np.zeros((2, len(first)), bool)
     flags[0, place[seen]] = True
-    flags[1, place[seen][observed.values > _STRONG]] = True
+    flags[1, place[seen][scaled > _STRONG]] = True
     return _LaueFit(
-        float(likelihoods.max()) - price,
-        float(VARIANCES[likelihoods.argmax()]),
+        best - price,
+        float(variance),
         (hkl[first, None] @ ways[way[first]])[:, 0],
         *flags,
     )

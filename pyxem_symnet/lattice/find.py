@@ -35,6 +35,7 @@ from pyxem_symnet.lattice.indexing import (
 )
 from pyxem_symnet.lattice.metric import is_plausible, reduce_metric
 from pyxem_symnet.lattice.nets import Net, find_nets
+from pyxem_symnet.lattice.polish import polish_fit
 from pyxem_symnet.lattice.ranking import likelihood, parameter_cost
 from pyxem_symnet.lattice.reorient import index_nets
 from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
@@ -90,8 +91,9 @@ def find_lattice(
     Returns
     -------
     LatticeFit or None
-        None if no lattice is found. Its views are those with a matched
-        spot, of which the spots nearest to the direct beam are indexed.
+        None if no lattice is found. Its views are those that it explains
+        well enough to be oriented, of which the spots nearest to the
+        direct beam are indexed.
 
     Raises
     ------
@@ -213,6 +215,8 @@ def _search(
                 - parameter_cost(fit.metric, search.symmetry_tolerance)
             ),
         )
+    if search.scale_error == 0:
+        best = polish_fit(best, views, search)
     return best if best.n_matched else None
 
 

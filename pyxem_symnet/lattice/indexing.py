@@ -42,9 +42,9 @@ _TYPICAL_DISTANCE = 0.5
 _LARGEST_STRAIN = 0.1
 # What all views have in common: strain and distortion
 _N_COMMON = 8
-_STRAINS = np.zeros((6, 3, 3))
+STRAINS = np.zeros((6, 3, 3))
 for _strain, (_i, _j) in zip(
-    _STRAINS, ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)), strict=True
+    STRAINS, ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)), strict=True
 ):
     _strain[_i, _j] = _strain[_j, _i] = 1
 # Errors of positions that are typical, in tolerances
@@ -79,6 +79,7 @@ def index_views(
     search: Search,
     n_orientations: int | None = None,
     distortion: tuple[float, float] = NONE,
+    known_well: bool = False,
 ) -> LatticeFit:
     """Orient a lattice in each view.
 
@@ -95,35 +96,45 @@ def index_views(
         that of the settings.
     distortion
         Elliptical distortion of the views, which is undone first.
+    known_well
+        Whether the metric is precise enough to lay pairs of spots far
+        from the direct beam on reflections, too. They tell how a view is
+        tilted, since an excitation error is a smaller angle there.
     """
     views = [_nearest_spots(view, distortion, search.n_spots) for view in views]
     basis = np.linalg.cholesky(metric)
     volume = 1 / math.sqrt(determinant(metric))
     # Pairs are made of the first spots, the others are indexed by an orientation
-    radii = [
-        np.linalg.norm(view.vectors[:N_PAIR_SPOTS][-1]) + 2 * search.tolerance
-        for view in views
-    ]
-    hkl, lengths = list_reflections(metric, max(radii), _MOST_REFLECTIONS)
-    reflections = hkl @ basis
+    radii = [_pair_radius(view.vectors, search) for view in views]
+    near = _list_pairs(metric, max(radii), basis)
+    far = near
+    if known_well:
+        farthest = max(_pair_radius(view.vectors[::-1], search) for view in views)
+        far = _list_pairs(metric, farthest, basis)
     indexed = []
     n_spots = 0
     total = 0.0
     for view, radius in zip(views, radii, strict=True):
-        within = np.searchsorted(lengths, radius, side="right")
+        within = np.searchsorted(near[1], radius, side="right")
         if within < FEWEST_SPOTS:
             total += _UNORIENTED
             continue
-        n, rotation, indices, matched = orient_view(
-            basis,
-            reflections[:within],
-            lengths[:within],
-            view.vectors,
-            match_reach(view.vectors, search),
+        limits = (
             search.tolerance,
             search.excitation_error,
             n_orientations or search.n_orientations,
         )
+        reach = match_reach(view.vectors, search)
+        n, rotation, indices, matched = orient_view(
+            basis, near[0][:within], near[1][:within], view.vectors, reach, *limits
+        )
+        if known_well and n < len(view.vectors):
+            other = orient_view(
+                basis, *far, view.vectors[::-1].copy(), reach[::-1].copy(), *limits
+            )
+            if other[0] > n:
+                n, rotation = other[:2]
+                indices, matched = other[2][::-1], other[3][::-1]
         distance = np.linalg.norm(view.vectors, axis=1).mean()
         total += max(
             log_likelihood(volume, max(n, 0), len(view.vectors), 1, distance, search),
@@ -132,9 +143,23 @@ def index_views(
         n_spots += len(view.vectors)
         if n > 0:
             indexed.append(
-                IndexedView(*view, rotation, indices.astype(np.int64), matched)
+                IndexedView(*view, rotation, indices.astype(np.int64), matched.copy())
             )
     return LatticeFit(metric, tuple(indexed), n_spots, total, False, distortion)
+
+
+def _pair_radius(vectors: np.ndarray, search: Search) -> float:
+    """Return how far out reflections are that pairs of the first spots may be."""
+    distances = np.linalg.norm(vectors[:N_PAIR_SPOTS], axis=1)
+    return distances.max() + 2 * search.tolerance
+
+
+def _list_pairs(
+    metric: np.ndarray, radius: float, basis: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return one of each Friedel pair of reflections, and their lengths."""
+    hkl, lengths = list_reflections(metric, radius, _MOST_REFLECTIONS)
+    return hkl @ basis, lengths
 
 
 def _nearest_spots(
@@ -240,7 +265,7 @@ def refine_lattice(
         turned = crystal @ view.rotation.T
         error = (view.vectors[view.matched] - turned)[:, :2]
         slopes = np.zeros((len(turned), 2, _N_COMMON + 3))
-        slopes[:, :, :6] = (crystal @ _STRAINS @ view.rotation.T).transpose(1, 2, 0)[
+        slopes[:, :, :6] = (crystal @ STRAINS @ view.rotation.T).transpose(1, 2, 0)[
             :, :2
         ]
         x, y, z = turned.T
@@ -269,7 +294,7 @@ def refine_lattice(
         normal[(6, 7), (6, 7)] = 1
         right[6:8] = 0
     solution = np.linalg.solve(normal, right)
-    strain = np.tensordot(solution[:6], _STRAINS, 1)
+    strain = np.tensordot(solution[:6], STRAINS, 1)
     distortion = np.array(fit.distortion) + solution[6:8]
     if abs(strain).max() > _LARGEST_STRAIN or np.hypot(*distortion) > _MOST_DISTORTED:
         return reduce_metric(fit.metric), fit.distortion

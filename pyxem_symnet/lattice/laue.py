@@ -13,9 +13,16 @@ from numba import njit
 VARIANCES = np.array([0.01, 0.03, 0.08, 0.2, 0.4, 0.7])
 # Variance of the means, which are scaled to it
 _SPREAD = 1.0
-# Variance while views are told apart, and how often each is looked at
-_RESOLVING_VARIANCE = 0.1
+# How often each view is looked at while views are told apart
 _PASSES = 3
+# Variance of the mean of a view's log intensities, which depends on what it shows
+_OFFSET_VARIANCE = 0.25
+# Views are taken in so many orders
+_ORDERS = 8
+_SEED = 20200706
+# Variance while scales of views are told, and how wrong the slope may be
+_MERGING_VARIANCE = 0.05
+_SLOPE_ERROR = 0.15
 # An index is a digit of a reflection's key
 _OFFSET = 2048
 _BASE = 2 * _OFFSET
@@ -121,7 +128,7 @@ def left_cosets(group: np.ndarray, subgroup: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def resolve_views(keys, values, start, n_keys):
+def resolve_views(keys, values, start, n_keys, noise):
     """Return which way of indexing makes each view agree with the others.
 
     Where the lattice has more rotations than the Laue class, a view can be
@@ -142,6 +149,8 @@ def resolve_views(keys, values, start, n_keys):
         (views + 1,).
     n_keys
         Number of different reflections.
+    noise
+        Variance of the observations of one reflection.
 
     Returns
     -------
@@ -149,35 +158,73 @@ def resolve_views(keys, values, start, n_keys):
         Way of indexing by view, integers of shape (views,).
     """
     n_views = len(start) - 1
+    best = np.zeros(n_views, np.int64)
+    most = -np.inf
+    order = np.arange(n_views)
+    state = _SEED
+    for _ in range(_ORDERS):
+        chosen, likelihood = _resolve_in_order(
+            keys, values, start, n_keys, noise, order
+        )
+        if likelihood > most + 1e-6:
+            most = likelihood
+            best = chosen
+        # A generator of our own, the same wherever it is compiled
+        for i in range(n_views - 1, 0, -1):
+            state = (1103515245 * state + 12345) % 2147483648
+            j = (state >> 8) % (i + 1)
+            order[i], order[j] = order[j], order[i]
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _resolve_in_order(keys, values, start, n_keys, noise, order):
+    """Return ways of views that are taken in this order, and their likelihood."""
+    chosen = np.zeros(len(order), np.int64)
+    offsets = np.zeros(len(order))
     total = np.zeros(n_keys)
     count = np.zeros(n_keys)
-    chosen = np.zeros(n_views, np.int64)
     for repeat in range(_PASSES):
-        for view in range(n_views):
+        for view in order:
+            first, last = start[view], start[view + 1]
             if repeat > 0:
-                for i in range(start[view], start[view + 1]):
+                for i in range(first, last):
                     key = keys[chosen[view], i]
-                    total[key] -= values[i]
+                    total[key] -= values[i] - offsets[view]
                     count[key] -= 1
             best = -np.inf
             for way in range(len(keys)):
                 likelihood = 0.0
-                for i in range(start[view], start[view + 1]):
+                slope = 0.0
+                curvature = 1 / _OFFSET_VARIANCE
+                for i in range(first, last):
                     key = keys[way, i]
                     # what the other views say of this reflection
-                    precision = _RESOLVING_VARIANCE + count[key] * _SPREAD
+                    precision = noise + count[key] * _SPREAD
                     mean = total[key] * _SPREAD / precision
-                    variance = _RESOLVING_VARIANCE * (1 + _SPREAD / precision)
+                    variance = noise * (1 + _SPREAD / precision)
                     likelihood -= 0.5 * (values[i] - mean) ** 2 / variance
                     likelihood -= 0.5 * math.log(variance)
+                    slope += (values[i] - mean) / variance
+                    curvature += 1 / variance
+                # what the mean of a view is off by is integrated out
+                likelihood += 0.5 * (slope**2 / curvature - math.log(curvature))
                 if likelihood > best + 1e-9:
                     best = likelihood
                     chosen[view] = way
-            for i in range(start[view], start[view + 1]):
+                    offsets[view] = slope / curvature
+            for i in range(first, last):
                 key = keys[chosen[view], i]
-                total[key] += values[i]
+                total[key] += values[i] - offsets[view]
                 count[key] += 1
-    return chosen
+    resolved = np.empty(len(values), np.int64)
+    shifted = np.empty(len(values))
+    for view in order:
+        for i in range(start[view], start[view + 1]):
+            resolved[i] = keys[chosen[view], i]
+            shifted[i] = values[i] - offsets[view]
+    variances = np.array([noise])
+    return chosen, log_likelihoods(resolved, shifted, n_keys, variances)[0]
 
 
 @njit(cache=True, nogil=True)
@@ -229,3 +276,78 @@ def log_likelihoods(keys, values, n_keys, variances):
                 + n * mean * mean / joint
             )
     return likelihoods
+
+
+@njit(cache=True, nogil=True)
+def rescaled(keys, values, falls, views, n_keys, n_views):
+    """Return values with the scale of each view, and the slope, of what is merged.
+
+    The mean of a view's log intensities depends on which reflections it
+    shows. Those that several views show, or that are equivalent, tell how
+    the views' scales are to each other, and how intensities fall with the
+    distance from the Ewald sphere. Each reflection's own log intensity is
+    integrated out, as in :func:`log_likelihoods`.
+
+    Parameters
+    ----------
+    keys
+        Reflection of each observation, integers from 0 of shape (n,).
+    values
+        Scaled log intensities of shape (n,).
+    falls
+        What they fall by for a slope of one, about the mean of each view,
+        of shape (n,).
+    views
+        View of each, integers of shape (n,).
+    n_keys, n_views
+        Number of different reflections, and of views.
+
+    Returns
+    -------
+    ndarray
+        Scaled log intensities of shape (n,).
+    """
+    n = len(values)
+    order = np.argsort(keys, kind="mergesort")
+    normal = np.zeros((n_views + 1, n_views + 1))
+    right = np.zeros(n_views + 1)
+    row = np.zeros(n_views + 1)
+    for i in range(n):
+        view = views[i]
+        fall = falls[i]
+        normal[view, view] += 1
+        normal[view, n_views] += fall
+        normal[n_views, view] += fall
+        normal[n_views, n_views] += fall * fall
+        right[view] += values[i]
+        right[n_views] += fall * values[i]
+    start = 0
+    while start < n:
+        end = start
+        row[:] = 0
+        total = 0.0
+        while end < n and keys[order[end]] == keys[order[start]]:
+            i = order[end]
+            row[views[i]] += 1
+            row[n_views] += falls[i]
+            total += values[i]
+            end += 1
+        share = 1 / (end - start + _MERGING_VARIANCE / _SPREAD)
+        for j in range(n_views + 1):
+            if row[j] != 0:
+                right[j] -= share * row[j] * total
+                for k in range(n_views + 1):
+                    normal[j, k] -= share * row[j] * row[k]
+        start = end
+    # A view's mean is off by the spread of its values, over their number
+    counts = np.zeros(n_views)
+    for i in range(n):
+        counts[views[i]] += 1
+    for view in range(n_views):
+        normal[view, view] += _MERGING_VARIANCE / _SPREAD * max(counts[view], 1.0)
+    normal[n_views, n_views] += _MERGING_VARIANCE / _SLOPE_ERROR**2
+    change = np.linalg.solve(normal, right)
+    scaled = np.empty(n)
+    for i in range(n):
+        scaled[i] = values[i] - change[views[i]] - change[n_views] * falls[i]
+    return scaled

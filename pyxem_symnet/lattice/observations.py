@@ -45,6 +45,9 @@ class Observations:
         Log intensities of the spots, of shape (spots,), each view's about
         its mean, the fall with distance from the Ewald sphere taken off,
         in units of their standard deviation.
+    falls
+        What each of these would be lower by for a slope of one, in the
+        same units, about the mean of its view, of shape (spots,).
     spread
         This standard deviation.
     slope
@@ -56,6 +59,7 @@ class Observations:
     seen: np.ndarray
     view: np.ndarray
     values: np.ndarray
+    falls: np.ndarray
     spread: float
     slope: float
 
@@ -117,8 +121,8 @@ def _sphere_distances(vectors: np.ndarray, wavelength: float) -> np.ndarray:
 
 def _scaled(
     intensities: list[np.ndarray], distances: list[np.ndarray]
-) -> tuple[np.ndarray, float, float]:
-    """Return scaled log intensities, their spread and slope, by view.
+) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Return scaled log intensities and falls, their spread and slope, by view.
 
     A spot's intensity falls with its distance from the Ewald sphere s, as
     1 / (1 + (pi s t)^2) for a thickness t that varies, to a fitted power.
@@ -129,4 +133,5 @@ def _scaled(
     slope = float(np.clip(-(fall @ values) / max(fall @ fall, 1e-9), 0, _STEEPEST))
     values = values + slope * fall
     spread = max(float(values.std()), _SMALLEST_SPREAD)
-    return np.clip(values / spread, -_OUTLIER, _OUTLIER), spread, slope
+    values = np.clip(values / spread, -_OUTLIER, _OUTLIER)
+    return values, -fall / spread, spread, slope

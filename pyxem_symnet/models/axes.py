@@ -17,6 +17,7 @@ from pyxem_symnet.models.net_reader import NetReader
 from pyxem_symnet.models.readout import (
     IMAGE_NETWORK,
     NET_NETWORK,
+    RADIAL_NETWORK,
     Readout,
     SpotNetwork,
     merge_settings,
@@ -24,16 +25,7 @@ from pyxem_symnet.models.readout import (
 
 NETWORK = {
     "image": IMAGE_NETWORK,
-    "radial": {
-        "stem_channels": 32,
-        "stem_kernel": 7,
-        "stem_stride": 2,
-        "blocks": [2, 3, 4, 4],
-        "growth": [16, 24, 32, 48],
-        "bottleneck": 48,
-        "kernel_size": 5,
-        "norm": "batch",
-    },
+    "radial": RADIAL_NETWORK | {"norm": "batch"},
     "net": NET_NETWORK,
     "grid": {"image": 3, "radial": 8},
     "width": 192,
@@ -189,35 +181,6 @@ class AxesMSDN(SpotNetwork):
             "n_spots": n_spots,
             "n_views": (n_spots > 0).sum(1, keepdim=True).to(n_spots),
         }
-
-    def joined_features(
-        self, spots: Spots, groups: Tensor, n_groups: int
-    ) -> dict[str, Tensor]:
-        """Return what the streams see, for training how it is joined.
-
-        Parameters
-        ----------
-        spots, groups, n_groups
-            As for :meth:`accumulate`.
-
-        Returns
-        -------
-        features
-            "joined" of shape (crystals, values), and "n_views".
-        """
-        features = self.accumulate(spots, groups, n_groups)
-        return {"joined": self._see(features), "n_views": features["n_views"]}
-
-    def forward(self, features: dict[str, Tensor]) -> Tensor:
-        """Return logits of shape (crystals, classes).
-
-        Parameters
-        ----------
-        features
-            What :meth:`accumulate` or :meth:`joined_features` returned.
-        """
-        joined = features["joined"] if "joined" in features else self._see(features)
-        return self.decide(joined)
 
     def _see(self, features: dict[str, Tensor]) -> Tensor:
         """Return what all streams see, of shape (crystals, width)."""

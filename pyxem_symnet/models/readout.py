@@ -28,6 +28,17 @@ IMAGE_NETWORK = {
     "norm": "batch",
 }
 
+#: DenseNet that reads radial profiles
+RADIAL_NETWORK = {
+    "stem_channels": 32,
+    "stem_kernel": 7,
+    "stem_stride": 2,
+    "blocks": [2, 3, 4, 4],
+    "growth": [16, 24, 32, 48],
+    "bottleneck": 48,
+    "kernel_size": 5,
+}
+
 #: Smallest logarithm of a probability that is read of an opinion
 _LEAST_LOG = -12.0
 
@@ -176,6 +187,41 @@ class SpotNetwork(nn.Module):
         """
         return self.accumulate(spots, groups, n_groups)
 
+    def joined_features(
+        self, spots: Spots, groups: Tensor, n_groups: int
+    ) -> dict[str, Tensor]:
+        """Return what the streams see, for training how it is joined.
+
+        Parameters
+        ----------
+        spots, groups, n_groups
+            As for :meth:`training_features`.
+
+        Returns
+        -------
+        features
+            "joined" of shape (crystals, values), and "n_views".
+        """
+        features = self.training_features(spots, groups, n_groups)
+        return {"joined": self._see(features), "n_views": features["n_views"]}
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Return logits of shape (crystals, classes).
+
+        Parameters
+        ----------
+        features
+            What ``accumulate`` returned, summed over the views of each
+            crystal if they are pooled, or what :meth:`training_features`
+            or :meth:`joined_features` returned.
+        """
+        joined = features["joined"] if "joined" in features else self._see(features)
+        return self.decide(joined)
+
+    def _see(self, features: dict[str, Tensor]) -> Tensor:
+        """Return what all streams see, of shape (crystals, width)."""
+        raise NotImplementedError
+
     @torch.no_grad()
     def probabilities(self, features: dict[str, Tensor]) -> Tensor:
         """Return calibrated probabilities of shape (crystals, classes).
@@ -183,7 +229,7 @@ class SpotNetwork(nn.Module):
         Parameters
         ----------
         features
-            What the network's forward pass takes.
+            What :meth:`forward` takes.
         """
         logits = self(features).float()
         return (logits / self.calibration(features["n_views"])).softmax(-1)

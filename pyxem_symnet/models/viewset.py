@@ -215,24 +215,6 @@ class ViewSetMSDN(SpotNetwork):
             features[f"{name}_n_drawn"] = n_views.clamp_max(most).unsqueeze(1)
         return features
 
-    def joined_features(
-        self, spots: Spots, groups: Tensor, n_groups: int
-    ) -> dict[str, Tensor]:
-        """Return what the streams see, for training how it is joined.
-
-        Parameters
-        ----------
-        spots, groups, n_groups
-            As for :meth:`accumulate`; the groups must ascend.
-
-        Returns
-        -------
-        features
-            "joined" of shape (crystals, values), and "n_views".
-        """
-        features = self.training_features(spots, groups, n_groups)
-        return {"joined": self._see(features), "n_views": features["n_views"]}
-
     def _of_each_view(self) -> list[str]:
         return [name for name in OF_EACH_VIEW if name in self.streams]
 
@@ -249,19 +231,6 @@ class ViewSetMSDN(SpotNetwork):
         return {
             part: sum_groups(value, groups, n_groups) for part, value in parts.items()
         }
-
-    def forward(self, features: dict[str, Tensor]) -> Tensor:
-        """Return logits of shape (crystals, classes).
-
-        Parameters
-        ----------
-        features
-            What :meth:`accumulate` returned, summed over the views of
-            each crystal, or what :meth:`training_features` or
-            :meth:`joined_features` returned.
-        """
-        joined = features["joined"] if "joined" in features else self._see(features)
-        return self.decide(joined)
 
     def _see(self, features: dict[str, Tensor]) -> Tensor:
         """Return what all streams see, of shape (crystals, width)."""

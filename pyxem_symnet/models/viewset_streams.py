@@ -8,19 +8,16 @@ from collections.abc import Iterable, Mapping
 from torch import nn
 
 from pyxem_symnet.models.net_reader import NetReader
-from pyxem_symnet.models.readout import IMAGE_NETWORK, NET_NETWORK, Readout
+from pyxem_symnet.models.readout import (
+    IMAGE_NETWORK,
+    NET_NETWORK,
+    RADIAL_NETWORK,
+    Readout,
+)
 
 # Sized for training on a few CPU cores
 NETWORK = {
-    "radial": {
-        "stem_channels": 32,
-        "stem_kernel": 7,
-        "stem_stride": 2,
-        "blocks": [2, 3, 4, 4],
-        "growth": [16, 24, 32, 48],
-        "bottleneck": 48,
-        "kernel_size": 5,
-    },
+    "radial": RADIAL_NETWORK,
     "pairs": {
         "stem_channels": 48,
         "stem_kernel": 3,

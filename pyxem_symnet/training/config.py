@@ -44,6 +44,10 @@ class TrainingConfig:
         Number of batches that are drawn before the training, which then
         looks at their samples again and again. With 0, every sample is
         drawn afresh.
+    samples_a_crystal
+        Samples that are drawn of a crystal at once, which is faster, so
+        that a batch has fewer crystals. For samples that are drawn before
+        the training, and shuffled.
     variants
         Share of samples that are of a variant of a crystal, see
         :func:`~pyxem_symnet.simulation.draw_variant`.
@@ -97,6 +101,7 @@ class TrainingConfig:
     views: tuple[int, int] = (1, 32)
     split: str = "train"
     drawn: int = 0
+    samples_a_crystal: int = 1
     variants: float = 0.0
     repeated_views: float = 0.0
     no_crystal: float = 0.02
@@ -119,7 +124,8 @@ class TrainingConfig:
         problems = []
         if not 1 <= self.views[0] <= self.views[1]:
             problems.append(f"views must be 1 <= smallest <= largest, not {self.views}")
-        for field in ("steps", "batch_size", "validate_every", "checkpoint_every"):
+        positive = ("steps", "batch_size", "validate_every", "checkpoint_every")
+        for field in (*positive, "samples_a_crystal"):
             if getattr(self, field) < 1:
                 problems.append(f"{field} must be at least 1")
         for field in ("protocols", "orientations"):
@@ -136,6 +142,8 @@ class TrainingConfig:
             problems.append("no_crystal must be at least 0 and below 1")
         if not 0 <= self.variants <= 1:
             problems.append("variants must be between 0 and 1")
+        if self.samples_a_crystal > 0 and self.batch_size % self.samples_a_crystal:
+            problems.append("batch_size must be a multiple of samples_a_crystal")
         if self.drawn < 0:
             problems.append("drawn must not be below 0")
         if problems:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -170,8 +171,8 @@ class TrainingBatches(Dataset):
         batch
             Number of the batch.
         """
-        size, seed = self.config.batch_size, self.config.seed
-        return in_random_order(self.usable, batch, size, seed)
+        size = self.config.batch_size // self.config.samples_a_crystal
+        return in_random_order(self.usable, batch, size, self.config.seed)
 
     @torch.no_grad()
     def __getitem__(self, batch: int) -> tuple[dict[str, Tensor], Tensor]:
@@ -181,14 +182,15 @@ class TrainingBatches(Dataset):
         views, targets = [], []
         for crystal in self.crystals_of(batch):
             spots, target = self._draw(int(crystal), generator)
-            views.append(spots)
-            targets.append(target)
+            some = _in_equal_parts(spots, self.config.samples_a_crystal)
+            views += some
+            targets += [target] * len(some)
         features = accumulate_views(self.features_of, views)
         return features, torch.tensor(targets)
 
     def _draw(self, crystal: int, generator: torch.Generator) -> tuple[Spots, int]:
         config = self.config
-        n_views = self._draw_count(generator)
+        n_views = self._draw_count(generator) * config.samples_a_crystal
         if float(torch.rand(1, generator=generator)) < config.no_crystal:
             spots = amorphous_spots(n_views, _MAX_NOISE_SPOTS, generator=generator)
             return spots, self.no_crystal_target
@@ -216,6 +218,11 @@ class TrainingBatches(Dataset):
         return min(most, int(fewest * ((most + 1) / fewest) ** uniform))
 
 
+def _in_equal_parts(spots: Spots, n_parts: int) -> list[Spots]:
+    columns = (column.chunk(n_parts) for column in spots)
+    return [Spots(*part) for part in zip(*columns, strict=True)]
+
+
 def in_random_order(items: np.ndarray, batch: int, size: int, seed: int) -> np.ndarray:
     """Return the items of a batch, each once before any twice.
 
@@ -234,10 +241,16 @@ def in_random_order(items: np.ndarray, batch: int, size: int, seed: int) -> np.n
     epochs = place // len(items)
     chosen = np.empty(size, dtype=items.dtype)
     for epoch in np.unique(epochs):
-        order = np.random.default_rng([seed, int(epoch)]).permutation(items)
+        order = _shuffled(len(items), seed, int(epoch))
         inside = epochs == epoch
-        chosen[inside] = order[place[inside] % len(items)]
+        chosen[inside] = items[order[place[inside] % len(items)]]
     return chosen
+
+
+# A batch may be of two epochs
+@lru_cache(maxsize=2)
+def _shuffled(length: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(length)
 
 
 def choose(shares: dict[str, float], generator: torch.Generator) -> str:

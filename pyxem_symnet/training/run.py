@@ -281,6 +281,7 @@ class _Batches(lightning.LightningDataModule):
                 config,
                 steps=n_batches,
                 views=(n_views, n_views),
+                samples_a_crystal=1,
                 no_crystal=0.0,
                 seed=config.seed + 1,
             ),

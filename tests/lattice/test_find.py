@@ -8,6 +8,7 @@ import pytest
 
 from pyxem_symnet.lattice import LatticeFit, Search, find_lattice
 from pyxem_symnet.lattice.metric import reduce_metric
+from pyxem_symnet.lattice.polish import MOST_SPOTS
 from pyxem_symnet.lattice.search import COARSE, PRECISE
 
 from .cells import BRAVAIS, direct_basis
@@ -87,11 +88,14 @@ class TestFit:
 
     def test_views_hold_the_spots_given(self, monoclinic, fit):
         _, views = monoclinic
-        assert len(fit.views) == len(views)
-        assert fit.n_spots == sum(min(len(view), PRECISE.n_spots) for view in views)
-        for indexed, view in zip(fit.views, views, strict=True):
+        # One may be oriented wrongly, and is left out
+        assert len(fit.views) >= len(views) - 1
+        assert fit.n_spots == sum(min(len(view), MOST_SPOTS) for view in views)
+        given = {np.hypot(*view[:, :2].T).min().round(9): view for view in views}
+        for indexed in fit.views:
+            view = given.pop(np.hypot(*indexed.vectors[0, :2]).round(9))
             distance = np.hypot(view[:, 0], view[:, 1])
-            nearest = np.sort(distance)[: PRECISE.n_spots]
+            nearest = np.sort(distance)[:MOST_SPOTS]
             found = np.hypot(indexed.vectors[:, 0], indexed.vectors[:, 1])
             assert found == pytest.approx(nearest)
             of_spot = dict(zip(map(tuple, view[:, :2]), view[:, 2], strict=True))

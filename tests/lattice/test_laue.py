@@ -13,6 +13,7 @@ from pyxem_symnet.lattice.laue import (
     left_cosets,
     log_likelihoods,
     reflection_keys,
+    rescaled,
     resolve_views,
 )
 from pyxem_symnet.lattice.observations import observe
@@ -103,10 +104,44 @@ def test_views_are_brought_to_agree(rng):
     known, dense = np.unique(keys, return_inverse=True)
     start = np.arange(13) * 20
     chosen = resolve_views(
-        dense.reshape(keys.shape), np.concatenate(values), start, len(known)
+        dense.reshape(keys.shape), np.concatenate(values), start, len(known), 0.05
     )
     # all of them may be indexed the other way round
     assert len(set((chosen == true).tolist())) == 1
+
+
+def test_scales_are_those_of_a_dense_solution(rng):
+    """With each reflection's own log intensity integrated out, by brute force."""
+    n, n_keys, n_views = 60, 25, 4
+    keys, views = rng.integers(n_keys, size=n), np.sort(rng.integers(n_views, size=n))
+    values, falls = rng.normal(size=n), rng.normal(size=n)
+    found = rescaled(keys, values, falls, views, n_keys, n_views)
+    noise, slope_error = 0.05, 0.15
+    covariance = noise * np.eye(n) + (keys[:, None] == keys)
+    design = np.column_stack([views[:, None] == np.arange(n_views), falls]).astype(
+        float
+    )
+    counts = np.bincount(views, minlength=n_views)
+    prior = np.diag([*counts, 1 / slope_error**2])
+    weighted = np.linalg.solve(covariance, design)
+    change = np.linalg.solve(design.T @ weighted + prior, weighted.T @ values)
+    assert found == pytest.approx(values - design @ change)
+
+
+def test_scales_of_views_come_to_agree(rng):
+    log_intensity = rng.normal(size=30)
+    views = np.repeat(np.arange(6), 15)
+    keys = np.concatenate([rng.choice(30, 15, replace=False) for _ in range(6)])
+    falls = rng.uniform(0, 1, size=90)
+    offsets = 0.3 * rng.normal(size=6)
+    values = log_intensity[keys] + offsets[views] - 0.2 * falls
+    scaled = rescaled(keys, values, falls, views, 30, 6)
+
+    def spread(values):
+        means = np.bincount(keys, values) / np.maximum(np.bincount(keys), 1)
+        return (values - means[keys]).std()
+
+    assert spread(scaled) < 0.2 * spread(values)
 
 
 class TestObservations:

@@ -56,6 +56,32 @@ def test_share_of_variants_is_checked(config, share):
         dataclasses.replace(config, variants=share)
 
 
+def test_samples_of_a_crystal_are_its_views_divided(crystals, config):
+    """Together they are as many views, and those that one sample has."""
+    fixed = dataclasses.replace(config, views=(6, 6), no_crystal=0.0, batch_size=4)
+    divided = dataclasses.replace(
+        fixed, views=(2, 2), samples_a_crystal=3, batch_size=12
+    )
+    classes = choose_classes(crystals.space_group, fixed)
+    model = ViewSetMSDN(classes, **config.model).eval()
+    (whole, target), (parts, targets) = (
+        TrainingBatches(crystals, classes, model.accumulate, each)[1]
+        for each in (fixed, divided)
+    )
+    assert torch.equal(targets, target.repeat_interleave(3))
+    assert (parts["n_views"] == 2).all()
+    for name, value in whole.items():
+        together = parts[name].unflatten(0, (4, 3)).sum(1)
+        torch.testing.assert_close(together, value, msg=name)
+
+
+def test_a_batch_is_of_whole_crystals(config):
+    with pytest.raises(ConfigError, match="multiple of samples_a_crystal"):
+        dataclasses.replace(config, batch_size=8, samples_a_crystal=3)
+    with pytest.raises(ConfigError, match="samples_a_crystal must be at least 1"):
+        dataclasses.replace(config, samples_a_crystal=0)
+
+
 def test_a_batch_does_not_depend_on_those_before(batches):
     in_order = [batches[number] for number in range(3)]
     assert_same(batches[2], in_order[2])

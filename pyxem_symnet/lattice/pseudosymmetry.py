@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Views of a lattice that is nearly of higher symmetry, told apart by positions.
+
+Where a lattice is nearly cubic, say, a view can be indexed in 24 ways that all match
+its spots. If each view is in any of them, least squares give the mean of all ways,
+which has the higher symmetry, and residuals that are larger than the errors of the
+spots. One way for each view leaves none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pyxem_symnet.lattice.fit import IndexedView
+from pyxem_symnet.lattice.symmetry import lattice_groups
+
+# Deviation in degrees up to which a lattice is nearly symmetric: beyond, views that
+# are indexed in another way do not match
+_NEARLY = 1.5
+# Largest likely strain from the mean of all ways
+_STRAIN = 0.01
+# Views are taken in so many orders, and each looked at so often
+_ORDERS = 6
+_PASSES = 4
+_SEED = 20200706
+
+
+def choose_indexing(
+    metric: np.ndarray,
+    views: list[IndexedView],
+    strains: np.ndarray,
+    precision: np.ndarray,
+) -> list[IndexedView]:
+    """Return views indexed in ways that agree best with one lattice.
+
+    The sum of squares that is left once the lattice is strained and every
+    view turned is that of the least over the strain of a sum of quadratic
+    forms, one for each view and way. It is made smaller view by view, from
+    several beginnings.
+
+    Parameters
+    ----------
+    metric
+        Metric tensor of the lattice as it is now, in 1/Å².
+    views
+        Indexed views. Only matched spots count.
+    strains
+        Strains to consider, symmetric, of shape (strains, 3, 3).
+    precision
+        Inverse variances of x, y and z of a spot, in Å².
+    """
+    groups = lattice_groups(metric, _NEARLY)
+    operations = max(groups, key=lambda group: len(group.operations)).operations
+    if len(operations) == 1 or len(views) < 2:
+        return views
+    basis = np.linalg.cholesky(metric)
+    turns = [_nearest_rotation(np.linalg.solve(basis, o @ basis)) for o in operations]
+    ways = [
+        [
+            dataclasses.replace(
+                view, hkl=view.hkl @ operation, rotation=view.rotation @ turn
+            )
+            for operation, turn in zip(operations, turns, strict=True)
+        ]
+        for view in views
+    ]
+    forms = [
+        [_quadratic_form(basis, view, strains, precision) for view in of_one]
+        for of_one in ways
+    ]
+    chosen = _least_ways(*(np.array(part) for part in _unzip(forms)))
+    return [of_one[way] for of_one, way in zip(ways, chosen, strict=True)]
+
+
+def _nearest_rotation(matrix: np.ndarray) -> np.ndarray:
+    left, _, right = np.linalg.svd(matrix)
+    return left @ right
+
+
+def _unzip(forms: list[list[tuple]]) -> list[list[list]]:
+    return [[[form[i] for form in of_one] for of_one in forms] for i in range(3)]
+
+
+def _quadratic_form(
+    basis: np.ndarray, view: IndexedView, strains: np.ndarray, precision: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the least sum of squares over rotations, e'Ae - 2b'e + c of strains."""
+    crystal = view.hkl[view.matched] @ basis
+    turned = crystal @ view.rotation.T
+    errors = view.vectors[view.matched] - turned
+    by_strain = (crystal @ strains @ view.rotation.T).transpose(1, 2, 0)
+    # A small rotation w moves p by w x p
+    by_turn = np.cross(np.eye(3), turned[:, None]).transpose(0, 2, 1)
+    slopes = np.concatenate([by_strain, by_turn], -1)
+    weighted = (slopes * precision[:, None]).reshape(-1, slopes.shape[-1])
+    normal = weighted.T @ slopes.reshape(-1, slopes.shape[-1])
+    right = weighted.T @ errors.ravel()
+    n = len(strains)
+    among = normal[n:, n:] + 1e-3 * np.eye(3)
+    gain = np.linalg.solve(among, np.column_stack([normal[n:, :n], right[n:]]))
+    square = normal[:n, :n] - normal[:n, n:] @ gain[:, :n]
+    linear = right[:n] - normal[:n, n:] @ gain[:, n]
+    constant = (errors**2 @ precision).sum() - right[n:] @ gain[:, n]
+    return square, linear, float(constant)
+
+
+def _least_ways(
+    square: np.ndarray, linear: np.ndarray, constant: np.ndarray
+) -> np.ndarray:
+    """Return the way of each view, of forms of shapes (views, ways, ...)."""
+    n_views, _, n = linear.shape
+    random = np.random.default_rng(_SEED)
+    prior = np.eye(n) / _STRAIN**2
+    least = np.inf
+    for order in range(_ORDERS):
+        views = np.arange(n_views) if order == 0 else random.permutation(n_views)
+        chosen = np.full(n_views, -1)
+        total, slope, rest = prior.copy(), np.zeros(n), 0.0
+        for step in range(_PASSES):
+            before = chosen.copy()
+            for view in views:
+                if step > 0:
+                    total = total - square[view, chosen[view]]
+                    slope = slope - linear[view, chosen[view]]
+                    rest -= constant[view, chosen[view]]
+                # The first way of the first view is as good as any
+                among = slice(0, 1) if step == 0 and view == views[0] else slice(None)
+                sums = total + square[view, among]
+                slopes = slope + linear[view, among]
+                solved = np.linalg.solve(sums, slopes[..., None])[..., 0]
+                left = constant[view, among] - (slopes * solved).sum(-1)
+                chosen[view] = left.argmin()
+                total = total + square[view, chosen[view]]
+                slope = slope + linear[view, chosen[view]]
+                rest += constant[view, chosen[view]]
+            if (chosen == before).all():
+                break
+        left = rest - slope @ np.linalg.solve(total, slope)
+        if left < least:
+            least = left
+            best = chosen
+    return best
