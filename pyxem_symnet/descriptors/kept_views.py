@@ -30,7 +30,9 @@ class KeptViews(nn.Module):
     Each view goes to a slot that its radial profile decides. Within a
     slot the view with the most spots stays. Views of one grain tend to
     share a slot, so that a large grain does not push out the others.
-    Neither slot nor score change when the pattern is turned or
+    Different views may share one by chance; in several tables of slots,
+    with different chances, hardly a view is lost in all.
+    Neither slots nor score change when the pattern is turned or
     mirrored, or its intensities are scaled.
 
     Tensors of several sets of views are merged by :func:`stronger`, in
@@ -39,12 +41,14 @@ class KeptViews(nn.Module):
     Parameters
     ----------
     n_slots
-        Number of slots of each crystal.
+        Number of slots of each table.
     n_spots
         Number of spots kept of a view, those nearest to the direct
         beam.
     n_views
         Number of views that :meth:`views` returns at most.
+    n_tables
+        Number of tables of slots of each crystal.
 
     Notes
     -----
@@ -54,14 +58,27 @@ class KeptViews(nn.Module):
     locality-sensitive hashing by random projection.
     """
 
-    def __init__(self, n_slots: int = 48, n_spots: int = 64, n_views: int = 24):
+    def __init__(
+        self,
+        n_slots: int = 32,
+        n_spots: int = 64,
+        n_views: int = 24,
+        n_tables: int = 3,
+    ):
         super().__init__()
-        self.settings = {"n_slots": n_slots, "n_spots": n_spots, "n_views": n_views}
+        self.settings = {
+            "n_slots": n_slots,
+            "n_spots": n_spots,
+            "n_views": n_views,
+            "n_tables": n_tables,
+        }
         self.n_slots = n_slots
         self.n_spots = n_spots
         self.n_views = n_views
+        self.n_tables = n_tables
         # Made again from the settings, so no part of a checkpoint
-        self.register_buffer("_directions", _directions(n_slots), persistent=False)
+        directions = _directions(n_tables * n_slots)
+        self.register_buffer("_directions", directions, persistent=False)
 
     def forward(
         self, spots: Spots, groups: Tensor | None = None, n_groups: int | None = None
@@ -81,7 +98,7 @@ class KeptViews(nn.Module):
         Returns
         -------
         kept
-            For each slot its score, then x and y in 1/Å and the
+            For each slot of each table its score, then x and y in 1/Å and the
             intensity of each of the spots: 1 + 3 * n_spots values. The
             score is the number of all spots of the view and a fraction
             that depends on their intensities. A slot without a view and
@@ -101,20 +118,22 @@ class KeptViews(nn.Module):
         rows = torch.cat((scores, nearest), -1)
         rows = torch.where(scores > 0, rows, 0.0)
         slots = self._slots(distance, relative)
-        views = torch.arange(len(rows), device=rows.device)
+        n_slots = self.n_tables * self.n_slots
         if groups is None:
-            kept = rows.new_zeros(len(rows), self.n_slots, rows.shape[1])
-            kept[views, slots] = rows
+            kept = rows.new_zeros(len(rows), n_slots, rows.shape[1])
+            views = torch.arange(len(rows), device=rows.device)
+            kept[views.unsqueeze(1), slots] = rows.unsqueeze(1)
             return kept
-        places, order = (groups * self.n_slots + slots).sort(stable=True)
-        rows = _strongest_ahead(rows[order], places)
+        places = (groups.unsqueeze(1) * n_slots + slots).flatten()
+        places, order = places.sort(stable=True)
+        rows = _strongest_ahead(rows[order // self.n_tables], places)
         # The first of each run, which now holds its strongest, is kept
-        n_places = n_groups * self.n_slots
+        n_places = n_groups * n_slots
         again = torch.zeros_like(places, dtype=torch.bool)
         again[1:] = places[1:] == places[:-1]
         kept = rows.new_zeros(n_places + 1, rows.shape[1])
         kept[torch.where(again, n_places, places)] = rows
-        return kept[:-1].unflatten(0, (n_groups, self.n_slots))
+        return kept[:-1].unflatten(0, (n_groups, n_slots))
 
     def views(self, kept: Tensor | np.ndarray) -> list[np.ndarray]:
         """Return the kept views of one crystal, the best score first.
@@ -133,7 +152,8 @@ class KeptViews(nn.Module):
         """
         if isinstance(kept, Tensor):
             kept = kept.detach().cpu().numpy()
-        filled = kept[kept[:, 0] > 0]
+        # A view that stayed in several tables is one
+        filled = np.unique(kept[kept[:, 0] > 0], axis=0)
         best = np.argsort(-filled[:, 0], kind="stable")[: self.n_views]
         tables = filled[best, 1:].reshape(-1, self.n_spots, 3)
         return [table[table[:, 2] > 0] for table in tables]
@@ -151,7 +171,7 @@ class KeptViews(nn.Module):
         return nn.functional.pad(spots, (0, 0, 0, missing)).flatten(1)
 
     def _slots(self, distance: Tensor, relative: Tensor) -> Tensor:
-        """Return the slot of each view."""
+        """Return the slots of each view, of shape (views, tables)."""
         weight = relative.sqrt().sqrt()
         place = distance * (_N_BINS / _RADIUS) - 0.5
         lower = place.floor()
@@ -162,7 +182,10 @@ class KeptViews(nn.Module):
             part = torch.where(inside, (_STEPS * part * weight).round(), 0.0)
             profile.scatter_add_(-1, index.clamp(0, _N_BINS - 1).long(), part)
         # Not a matrix product, whose precision is a setting of the device
-        return (profile.unsqueeze(1) * self._directions).sum(-1).argmax(-1)
+        scores = (profile.unsqueeze(1) * self._directions).sum(-1)
+        slots = scores.unflatten(-1, (self.n_tables, self.n_slots)).argmax(-1)
+        tables = torch.arange(self.n_tables, device=slots.device)
+        return slots + self.n_slots * tables
 
     def extra_repr(self) -> str:
         """Return the settings, for the printed module."""

@@ -22,7 +22,8 @@ from pyxem_symnet.lattice.candidates import (
     pairs_of_spots,
     shortest_spots,
 )
-from pyxem_symnet.lattice.distortion import pair_slopes
+from pyxem_symnet.lattice.distorted import polish_distorted
+from pyxem_symnet.lattice.distortion import NONE, pair_slopes
 from pyxem_symnet.lattice.electrons import electron_wavelength, on_ewald_sphere
 from pyxem_symnet.lattice.fit import LatticeFit
 from pyxem_symnet.lattice.indexing import (
@@ -59,6 +60,8 @@ _N_FIRST_REFINEMENTS = 2
 # A lattice that explains this share of the spots of many views is the right one
 _RIGHT = 0.9
 _PAIR_REFINEMENTS = 2
+# Steps of the logarithm of the volume in which lattices are different
+_STEPS_OF_VOLUME = 20
 # Least length of a reciprocal vector, in tolerances and in shortest lines
 _TOLERANCES = 2.5
 _OF_SHORTEST_LINE = 0.4
@@ -208,16 +211,34 @@ def _search(
         settled = _settled(refined, views, nets, search, shortest)
         best = max(settled, key=lambda fit: likelihood(fit, search, wavelength))
     else:
-        best = max(
-            refined,
-            key=lambda fit: (
-                fit.log_likelihood
-                - parameter_cost(fit.metric, search.symmetry_tolerance)
-            ),
-        )
+        best = _best_distorted(refined, views, search)
     if search.scale_error == 0:
         best = polish_fit(best, views, search)
     return best if best.n_matched else None
+
+
+def _best_distorted(
+    fits: list[LatticeFit], views: list[SpotList], search: Search
+) -> LatticeFit:
+    """Return the best lattice once each view has a distortion of its own.
+
+    Lattices are judged by how they explain the views without and with it.
+    """
+
+    def polished(fit: LatticeFit, without: float) -> LatticeFit:
+        fit = polish_distorted(fit, views)
+        cost = parameter_cost(reduce_metric(fit.metric), search.symmetry_tolerance)
+        both = 0.5 * (fit.log_likelihood + without) - cost
+        return dataclasses.replace(fit, log_likelihood=both)
+
+    metrics = [fit.metric for fit in fits]
+    chosen = distinct(metrics, search.tolerance / 2, _STEPS_OF_VOLUME, len(fits))
+    tried = [(polished(fits[i], fits[i].log_likelihood), fits[i]) for i in chosen]
+    once, start = max(tried, key=lambda pair: pair[0].log_likelihood)
+    # Orientations found with a better lattice are better
+    again = polished(once, start.log_likelihood)
+    best = max(once, again, key=lambda fit: fit.log_likelihood)
+    return best if search.ellipticity else dataclasses.replace(best, distortion=NONE)
 
 
 def _settled(
@@ -296,7 +317,9 @@ def _best_by_pairs(
     ]
     best = [lattice for lattice in best if is_plausible(lattice[0], shortest)]
     metrics = [metric for metric, _ in best]
-    chosen = distinct(metrics, search.tolerance / 2, 20, search.n_oriented)
+    chosen = distinct(
+        metrics, search.tolerance / 2, _STEPS_OF_VOLUME, search.n_oriented
+    )
     return [best[i] for i in chosen]
 
 

@@ -20,7 +20,7 @@ class IndexedView:
     vectors
         Reciprocal vectors of the spots in the laboratory frame in 1/Å,
         on the Ewald sphere, of shape (spots, 3), nearest to the direct
-        beam first. A distortion is undone.
+        beam first. A distortion and a shift are undone.
     intensities
         Their intensities, of shape (spots,).
     rotation
@@ -59,7 +59,8 @@ class LatticeFit:
         Whether the tolerances of badly calibrated patterns were needed.
     distortion
         Elliptical distortion that all views have in common, as the two
-        numbers of :mod:`~pyxem_symnet.lattice.distortion`.
+        numbers of :mod:`~pyxem_symnet.lattice.distortion`. The median
+        where each view has one of its own.
     """
 
     metric: np.ndarray

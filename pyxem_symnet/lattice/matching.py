@@ -154,14 +154,15 @@ def improve_rotation(columns, rotation, vectors, hkl, matched):
         if angle < 1e-9:
             break
         rotation = multiply(
-            _rotation(turn_x / angle, turn_y / angle, turn_z / angle, angle), rotation
+            rotation_about(turn_x / angle, turn_y / angle, turn_z / angle, angle),
+            rotation,
         )
     return rotation
 
 
 @njit(cache=True, nogil=True)
-def _rotation(x, y, z, angle):
-    """Return the matrix of a rotation by an angle in radians about an axis."""
+def rotation_about(x, y, z, angle):
+    """Return the matrix of a rotation by an angle in radians about a unit vector."""
     s = math.sin(angle)
     c = math.cos(angle)
     v = 1 - c

@@ -41,7 +41,8 @@ def turned(spots, seed=0, mirror=False):
 
 def one_by_one(layer, spots, groups, n_groups):
     """Slow reference: a view at a time, of Python's own order of tuples."""
-    kept = np.zeros((n_groups, layer.n_slots, 1 + 3 * layer.n_spots), np.float32)
+    n_slots = layer.n_tables * layer.n_slots
+    kept = np.zeros((n_groups, n_slots, 1 + 3 * layer.n_spots), np.float32)
     for view, group in enumerate(groups.tolist()):
         single = layer(take(spots, [view]))[0].numpy()
         for slot in np.flatnonzero(single[:, 0]):
@@ -69,11 +70,16 @@ def layer():
 
 def test_defaults_and_settings():
     layer = KeptViews()
-    assert layer.settings == {"n_slots": 48, "n_spots": 64, "n_views": 24}
+    assert layer.settings == {
+        "n_slots": 32,
+        "n_spots": 64,
+        "n_views": 24,
+        "n_tables": 3,
+    }
     assert KeptViews(**layer.settings).settings == layer.settings
     assert not layer.state_dict()
     kept = layer(draw(7).to(torch.float64))
-    assert kept.shape == (7, 48, 193)
+    assert kept.shape == (7, 96, 193)
     assert kept.dtype == torch.float32
 
 
@@ -106,7 +112,7 @@ def test_empty_places_are_nought():
     spots.intensities[0] = torch.tensor([0.0, 3, 0, 5, 0, 4])
     # Whatever stands in an empty place
     spots.positions[0, 0] = torch.nan
-    layer = KeptViews(n_slots=4, n_spots=9)
+    layer = KeptViews(n_slots=4, n_spots=9, n_tables=1)
     kept = layer(spots)[0]
     (slot,) = kept[:, 0].nonzero().flatten().tolist()
     assert not kept[[i for i in range(4) if i != slot]].any()
@@ -128,9 +134,9 @@ def test_views_of_few_spots_are_not_kept(layer, n_spots, n_kept):
 
 def test_no_views_at_all(layer):
     none = take(draw(2), [])
-    assert layer(none).shape == (0, 48, 193)
+    assert layer(none).shape == (0, 96, 193)
     kept = layer(none, torch.zeros(0, dtype=torch.long), 2)
-    assert kept.shape == (2, 48, 193) and not kept.any()
+    assert kept.shape == (2, 96, 193) and not kept.any()
 
 
 @pytest.mark.parametrize("mirror", [False, True])
@@ -239,6 +245,20 @@ def net(seed, n_grains):
     heights = torch.exp(-((g[..., 2] / 0.02) ** 2)) * (g.norm(dim=-1) < 1.2)
     heights[:, (hkl == 0).all(-1)] = 0
     return Spots(g[..., :2], torch.where(heights > 0.05, heights, 0.0))
+
+
+def test_hardly_a_view_is_lost_in_all_tables():
+    """Of several chances to keep a place, the best counts; no view comes twice."""
+    grains = net(0, 16)
+    groups = torch.zeros(16, dtype=torch.long)
+    kept = {}
+    for n_tables in (1, 3):
+        layer = KeptViews(n_slots=32, n_tables=n_tables)
+        views = layer.views(layer(grains, groups, 1)[0])
+        kept[n_tables] = {view.tobytes() for view in views}
+        assert len(kept[n_tables]) == len(views)
+    assert kept[1] < kept[3]
+    assert len(kept[3]) >= 15
 
 
 def test_a_grain_fills_few_slots_and_many_grains_fill_many():

@@ -383,7 +383,12 @@ class TestKeptViews:
 
     def test_settings_make_the_same_model(self, keeping):
         settings = json.loads(json.dumps(keeping.settings))
-        assert settings["lattice"] == {"n_slots": 5, "n_spots": 10, "n_views": 24}
+        assert settings["lattice"] == {
+            "n_slots": 5,
+            "n_spots": 10,
+            "n_views": 24,
+            "n_tables": 3,
+        }
         again = ViewSetMSDN(keeping.classes, **settings)
         assert again.settings == keeping.settings
         again.load_state_dict(keeping.state_dict())

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lattices of views that are each distorted and shifted in their own way."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pyxem_symnet.lattice import lattice_groups
+from pyxem_symnet.lattice.distorted import _step, _View, polish_distorted
+from pyxem_symnet.lattice.indexing import STRAINS, SpotList
+from pyxem_symnet.lattice.metric import list_reflections, reduce_metric
+from pyxem_symnet.lattice.view_fit import (
+    N_OWN,
+    fit_view,
+    normal_equations,
+    orient_distorted,
+    undistorted,
+)
+from pyxem_symnet.simulation import example_phases
+from pyxem_symnet.simulation.rotations import random_rotations
+
+from .fits import known_fit
+
+# How spots are displaced at random, in 1/Å
+NOISE = 0.002
+SYSTEMS = {"baddeleyite": "m", "calcite": "r"}
+
+
+def distorted(vectors, own):
+    """Return where spots are seen: the literal rule, of which the inverse is used."""
+    a, b, x, y = own
+    seen = vectors.copy()
+    seen[:, :2] = vectors[:, :2] @ np.array([[1 + a, b], [b, 1 - a]]) + [x, y]
+    before, after = (vectors[:, :2] ** 2).sum(1), (seen[:, :2] ** 2).sum(1)
+    seen[:, 2] = vectors[:, 2] * after / before
+    return seen
+
+
+def draw_own(random):
+    size, angle = 0.012, random.uniform(0, 2 * math.pi)
+    a, b = size * math.cos(angle), size * math.sin(angle)
+    return np.array([a, b, *random.normal(0, 0.0015, 2)])
+
+
+def small_rotation(vector):
+    return torch.linalg.matrix_exp(torch.tensor(np.cross(np.eye(3), vector))).numpy()
+
+
+@pytest.fixture(scope="module", params=SYSTEMS)
+def known(request):
+    return known_fit(example_phases()[request.param], 10)
+
+
+@pytest.fixture(scope="module")
+def seen(known):
+    """Views as a badly calibrated detector shows them, and how each is distorted."""
+    random = np.random.default_rng(3)
+    owns = [draw_own(random) for _ in known.views]
+    views = []
+    for view, own in zip(known.views, owns, strict=True):
+        spots = distorted(view.vectors, own)
+        spots[:, :2] += random.normal(0, NOISE, (len(spots), 2))
+        order = np.argsort((spots[:, :2] ** 2).sum(1), kind="stable")
+        views.append(SpotList(spots[order], view.intensities[order]))
+    return views, owns
+
+
+def test_a_distortion_is_undone():
+    random = np.random.default_rng(0)
+    vectors = random.normal(0, 0.5, (30, 3))
+    own = draw_own(random)
+    found = np.empty_like(vectors)
+    undistorted(distorted(vectors, own), own, found)
+    np.testing.assert_allclose(found, vectors, atol=1e-12)
+
+
+def test_normal_equations_are_of_the_derivatives(known):
+    """Least squares of a linear model whose slopes come from differences."""
+    view = known.views[0]
+    basis = known.reciprocal_basis
+    own = np.zeros(4)
+    matched = view.matched.copy()
+    hkl = view.hkl.astype(float)
+    error, excitation = 1e3, 2e3
+
+    def residuals(step):
+        rotation = small_rotation(step[:3]) @ view.rotation
+        strained = basis @ (np.eye(3) + np.tensordot(step[7:], STRAINS, 1))
+        a, b, x, y = step[3:7]
+        ideal = hkl[matched] @ strained @ rotation.T
+        there = ideal.copy()
+        there[:, :2] = ideal[:, :2] @ np.array([[1 + a, b], [b, 1 - a]]) + [x, y]
+        return (view.vectors[matched] - there).ravel()
+
+    h = 1e-6
+    slopes = np.stack(
+        [(residuals(-h * e) - residuals(h * e)) / (2 * h) for e in np.eye(13)], -1
+    )
+    normal, right = normal_equations(
+        basis, view.rotation, own, view.vectors, hkl, matched, error, excitation
+    )
+    empty, none = normal_equations(
+        basis, view.rotation, own, view.vectors, hkl, 0 * matched > 1, error, excitation
+    )
+    weight = error**-2
+    np.testing.assert_allclose(
+        (normal - empty) / weight, slopes.T @ slopes, rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        (right - none) / weight,
+        slopes.T @ residuals(np.zeros(13)),
+        rtol=1e-3,
+        atol=1e-6,
+    )
+
+
+def test_views_put_aside_one_by_one_or_all_at_once(known, seen):
+    """The strains of all are those of one large least-squares problem."""
+    basis = known.reciprocal_basis
+    views = []
+    for spots, view in zip(seen[0], known.views, strict=True):
+        fitted = _View(spots, view.rotation[None])
+        fitted.rotation[:] = view.rotation
+        fitted.match(basis, 0.03)
+        views.append(fitted)
+    n = 6 + N_OWN * len(views)
+    normal, right = np.zeros((n, n)), np.zeros(n)
+    normal[:6, :6] = 1e3 * np.eye(6)
+    for index, view in enumerate(views):
+        own = 6 + N_OWN * index + np.arange(N_OWN)
+        place = np.r_[own, 0:6]
+        found = normal_equations(
+            basis, view.rotation, view.own, view.vectors, view.hkl, view.matched, 0.006,
+            0.05,
+        )  # fmt: skip
+        normal[np.ix_(place, place)] += found[0]
+        right[place] += found[1]
+    solution = np.linalg.solve(normal, right)
+    strained = basis @ (np.eye(3) + np.tensordot(solution[:6], STRAINS, 1))
+    np.testing.assert_allclose(_step(basis, views, 0.006), strained, atol=1e-9)
+    for index, view in enumerate(views):
+        own = solution[6 + N_OWN * index :][3:N_OWN]
+        np.testing.assert_allclose(view.own[:2], own[:2], atol=1e-9)
+
+
+def test_distortion_and_shift_are_found(known):
+    """Exactly, without errors, from an orientation that is a little off."""
+    random = np.random.default_rng(1)
+    for view in known.views[:5]:
+        own = draw_own(random)
+        spots = distorted(view.vectors, own)
+        rotation = small_rotation(random.normal(0, 0.002, 3)) @ view.rotation
+        found = np.zeros(4)
+        vectors, hkl = np.empty_like(spots), np.empty_like(spots)
+        n_matched, matched = fit_view(
+            known.reciprocal_basis, spots, rotation, found, 0.002, 0.05, 0.003,
+            vectors, hkl,
+        )  # fmt: skip
+        assert n_matched == matched.sum() >= 0.95 * view.matched.sum()
+        # Distortions and shifts of typical size are preferred
+        np.testing.assert_allclose(found, own, atol=1.5e-3)
+
+
+def test_distorted_views_are_oriented(known, seen):
+    basis = known.reciprocal_basis
+    hkl, lengths = list_reflections(known.metric, 1.0, 20000)
+    none = np.empty((0, 3, 3))
+    n_right = 0
+    for spots, view in zip(seen[0], known.views, strict=True):
+        n_matched, _, _ = orient_distorted(
+            basis, hkl @ basis, lengths, spots.vectors, none, 0.003, 0.03, 0.008
+        )
+        n_right += n_matched >= 0.8 * view.matched.sum()
+    assert n_right >= 0.8 * len(known.views)
+
+
+class TestPolish:
+    def test_symmetry_of_the_lattice_comes_out(self, known, seen, request):
+        """Though spots of distorted views are far from where they belong."""
+        name = request.node.callspec.params["known"]
+        random = np.random.default_rng(2)
+        strain = 0.01 * random.normal(size=(3, 3))
+        basis = known.reciprocal_basis @ (np.eye(3) + (strain + strain.T) / 2)
+        start = dataclasses.replace(known, metric=basis @ basis.T)
+        found = polish_distorted(start, seen[0])
+        assert found.n_matched >= 0.9 * found.n_spots
+        assert found.volume == pytest.approx(known.volume, rel=0.02)
+
+        def deviation(metric):
+            groups = lattice_groups(reduce_metric(metric))
+            return min(g.deviation for g in groups if g.system == SYSTEMS[name])
+
+        assert deviation(found.metric) < 0.5 * deviation(start.metric)
+
+    def test_orientations_need_not_be_known(self, known, seen):
+        turns = random_rotations(3, torch.Generator().manual_seed(5)).double().numpy()
+        views = tuple(
+            dataclasses.replace(view, rotation=turn)
+            for view, turn in zip(known.views, turns, strict=False)
+        )
+        found = polish_distorted(dataclasses.replace(known, views=views), seen[0])
+        assert found.n_matched >= 0.85 * found.n_spots
+
+    def test_what_it_is_given_stays_as_it_is(self, known, seen):
+        before = [view.vectors.copy() for view in seen[0]]
+        rotations = [view.rotation.copy() for view in known.views]
+        polish_distorted(known, seen[0])
+        for view, vectors in zip(seen[0], before, strict=True):
+            np.testing.assert_array_equal(view.vectors, vectors)
+        for view, rotation in zip(known.views, rotations, strict=True):
+            np.testing.assert_array_equal(view.rotation, rotation)
+
+    def test_a_wrong_lattice_is_less_likely(self, known, seen):
+        right = polish_distorted(known, seen[0])
+        basis = known.reciprocal_basis @ np.diag([1.0, 1.3, 0.9])
+        wrong = dataclasses.replace(known, metric=reduce_metric(basis @ basis.T))
+        wrong = polish_distorted(wrong, seen[0])
+        assert right.log_likelihood > wrong.log_likelihood + 100
