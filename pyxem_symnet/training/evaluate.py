@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -159,12 +160,11 @@ class _EvaluationBatches(Dataset):
         return -(-len(self.crystals) // self.batch_size)
 
     @torch.no_grad()
-    def __getitem__(self, batch: int) -> dict[str, Tensor]:
+    def __getitem__(self, batch: int) -> tuple[int, dict[str, Tensor]]:
         first = batch * self.batch_size
         last = min(first + self.batch_size, len(self.crystals))
-        return accumulate_views(
-            self.accumulate, [self._draw(index) for index in range(first, last)]
-        )
+        views = [self._draw(index) for index in range(first, last)]
+        return batch, accumulate_views(self.accumulate, views)
 
     def _draw(self, index: int):
         name = self.crystals.material_id[index]
@@ -188,7 +188,7 @@ def compute_logits(
     noise: str,
     *,
     seed: int = 0,
-    batch_size: int = 16,
+    batch_size: int = 8,
     n_workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -226,11 +226,14 @@ def compute_logits(
         Number of views with any spot, of shape (crystals,).
     """
     model.eval()
-    logits, n_views = [], []
+
+    def answer(features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        return model(features).float().cpu(), features["n_views"].flatten().cpu()
+
     drawn = (crystals, protocol, views, noise, seed, batch_size, n_workers, progress)
-    for features in _features(model, model.accumulate, *drawn):
-        logits.append(model(features).float().cpu())
-        n_views.append(features["n_views"].flatten().cpu())
+    logits, n_views = zip(
+        *_answers(model, model.accumulate, answer, *drawn), strict=True
+    )
     return torch.cat(logits), torch.cat(n_views)
 
 
@@ -243,7 +246,7 @@ def compute_probabilities(
     noise: str,
     *,
     seed: int = 0,
-    batch_size: int = 16,
+    batch_size: int = 8,
     n_workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
@@ -264,18 +267,17 @@ def compute_probabilities(
     def features_of(*views) -> dict[str, Tensor]:
         return read(model.accumulate(*views))
 
+    def answer(features: dict[str, Tensor]) -> Tensor:
+        return model.probabilities(features).cpu()
+
     drawn = (crystals, protocol, views, noise, seed, batch_size, n_workers, progress)
-    return torch.cat(
-        [
-            model.probabilities(features).cpu()
-            for features in _features(model, features_of, *drawn)
-        ]
-    )
+    return torch.cat(_answers(model, features_of, answer, *drawn))
 
 
-def _features(
+def _answers(
     model: nn.Module,
     features_of: Callable[..., dict[str, Tensor]],
+    answer: Callable[[dict[str, Tensor]], Any],
     crystals: PackedReflections,
     protocol: str,
     views: int,
@@ -284,8 +286,8 @@ def _features(
     batch_size: int,
     n_workers: int,
     progress: Callable[[int, int], None] | None,
-) -> Iterator[dict[str, Tensor]]:
-    """Yield the features of batches of crystals on the model's device."""
+) -> list[Any]:
+    """Return answers to the features of batches, on the model's device, in order."""
     if protocol not in PROTOCOL_NAMES:
         raise ValueError(f"protocol must be one of {PROTOCOL_NAMES}, not {protocol!r}.")
     if noise not in PROTOCOLS:
@@ -299,12 +301,16 @@ def _features(
         num_workers=n_workers,
         worker_init_fn=lambda _: torch.set_num_threads(1),
         multiprocessing_context="fork" if n_workers else None,
+        # The next batch is for whoever is free: lattices take unequally long
+        in_order=False,
     )
     device = next(model.parameters()).device
-    for batch, features in enumerate(loader, start=1):
-        yield {name: value.to(device) for name, value in features.items()}
+    answers = {}
+    for batch, features in loader:
+        answers[batch] = answer({k: value.to(device) for k, value in features.items()})
         if progress is not None:
-            progress(min(batch * batch_size, len(crystals)), len(crystals))
+            progress(min(len(answers) * batch_size, len(crystals)), len(crystals))
+    return [answers[batch] for batch in sorted(answers)]
 
 
 def predict(
