@@ -127,6 +127,7 @@ def polish_distorted(fit: LatticeFit, views: Sequence[SpotList]) -> LatticeFit:
         views=indexed,
         n_spots=sum(len(view.spots) for view in fitted),
         log_likelihood=_log_likelihood(basis, fitted, error),
+        coarse=True,
         distortion=tuple(np.median([view.own[:2] for view in fitted], axis=0).tolist()),
     )
 

@@ -21,6 +21,7 @@ from pyxem_symnet.lattice.laue import (
 )
 from pyxem_symnet.lattice.observations import Observations, observe
 from pyxem_symnet.lattice.settings import conventional_settings
+from pyxem_symnet.lattice.strain import strain_information, symmetry_evidence
 from pyxem_symnet.lattice.symmetry import SYSTEMS, LatticeGroup, lattice_groups
 from pyxem_symnet.symmetry.absences import laue_rotations, reflection_box
 from pyxem_symnet.symmetry.groups import space_group
@@ -34,6 +35,8 @@ COLUMNS = (
     "absence",
     "likelihood",
     "noise",
+    "chi_square",
+    "shape",
     "found",
 )
 """Columns of :attr:`Evidence.table`.
@@ -43,15 +46,20 @@ degrees; how many different reflections that the space group forbids are seen,
 how many of these are strong, and how many are not seen where they might be;
 the logarithm of how unlikely the unseen ones are by chance; the logarithm of
 how much better than *P*-1 its Laue class explains the intensities; the
-variance of scaled log intensities that goes with it; and 1 where the lattice
-may have the space group.
+variance of scaled log intensities that goes with it; how far the lattice is from
+one with the symmetry, in squared standard deviations; the logarithm of how much
+likelier a lattice with the symmetry is than one that misses it; and 1 where the
+lattice may have the space group.
 """
+
+UNLIKE = -1e4
+"""Least logarithm of a likelihood ratio of a lattice's shape."""
 
 # In place of the deviation where there is none within the tolerance of 4
 _NO_DEVIATION = 5.0
-# What speaks against a setting: a degree, and a forbidden reflection that is seen,
-# as logarithms of likelihood ratios
-_PER_DEGREE = 3.0
+# What speaks against a setting: how far the lattice is from its symmetry, at most,
+# and a forbidden reflection that is seen, as logarithms of likelihood ratios
+_MOST_UNLIKE = 50.0
 _PER_SEEN = 4.0
 # Scaled log intensity from which a spot is strong
 _STRONG = -0.5
@@ -74,12 +82,16 @@ class Evidence:
     ----------
     table
         One row for each space group, in order of their numbers, with the
-        columns of :data:`COLUMNS`, of shape (230, 8). A space group is
+        columns of :data:`COLUMNS`, of shape (230, 10). A space group is
         looked for in all settings that the lattice allows; the row is of
         the likeliest.
     summary
         ``deviation_a`` to ``deviation_c``, smallest deviation by letter
-        of the lattice system in degrees, 5 where above 4; ``sd`` and
+        of the lattice system in degrees, 5 where above 4; ``shape_a`` to
+        ``shape_c``, largest logarithm of how much likelier this symmetry
+        is than none, :data:`UNLIKE` where there is none; ``error`` and
+        ``strain``, standard deviation of a spot's coordinates in 1/Å and
+        of the lattice's strains; ``sd`` and
         ``slope``, standard deviation of the log intensities, and power of
         their fall with distance from the Ewald sphere; ``n`` and ``nv``,
         number of observations and of views; ``seen``, share of the
@@ -122,17 +134,23 @@ def space_group_evidence(
     apart = not isinstance(fit, SeriesFit)
     identity = np.eye(3, dtype=np.int64)[None]
     groups = lattice_groups(fit.metric)
+    known = strain_information(fit)
     alike = _indistinguishable(groups, fit.coarse)
     base = _fit_laue_class(observed, observed.hkl, alike, identity, apart)
     seen_share = min(float(base.seen.mean()), _MOST_SEEN)
     per_unseen = -math.log(1 - seen_share)
     deviations = dict.fromkeys(SYSTEMS, _NO_DEVIATION)
+    shapes = dict.fromkeys(SYSTEMS, UNLIKE)
     table = np.zeros((230, len(COLUMNS)), np.float32)
     table[:, 0] = _NO_DEVIATION
+    table[:, -3:-1] = -2 * UNLIKE, UNLIKE
     best = np.full(230, -np.inf)
     for group in groups:
         deviation = min(deviations[group.system], group.deviation)
         deviations[group.system] = deviation
+        chi_square, shape = symmetry_evidence(fit.metric, group.operations, known)
+        shape = max(shape, UNLIKE)
+        shapes[group.system] = max(shapes[group.system], shape)
         for setting in conventional_settings(group, fit.metric):
             to_cell = setting.basis.T
             hkl = observed.hkl @ to_cell
@@ -150,7 +168,7 @@ def space_group_evidence(
                     absence = per_unseen * n_unseen
                     score = (
                         gain
-                        - _PER_DEGREE * group.deviation
+                        - min(0.5 * chi_square, _MOST_UNLIKE)
                         - _PER_SEEN * n_seen
                         + absence
                     )
@@ -164,10 +182,15 @@ def space_group_evidence(
                             absence,
                             gain,
                             laue.variance,
+                            min(chi_square, -2 * UNLIKE),
+                            shape,
                             1,
                         )
     summary = {
         **{f"deviation_{system}": deviations[system] for system in SYSTEMS},
+        **{f"shape_{system}": shapes[system] for system in SYSTEMS},
+        "error": known.error,
+        "strain": known.typical_strain,
         "sd": observed.spread,
         "slope": observed.slope,
         "n": float(len(observed.hkl)),

@@ -37,10 +37,11 @@ from pyxem_symnet.lattice.indexing import (
 from pyxem_symnet.lattice.metric import is_plausible, reduce_metric
 from pyxem_symnet.lattice.nets import Net, find_nets
 from pyxem_symnet.lattice.polish import polish_fit
-from pyxem_symnet.lattice.ranking import likelihood, parameter_cost
+from pyxem_symnet.lattice.ranking import likelihood
 from pyxem_symnet.lattice.reorient import index_nets
 from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
 from pyxem_symnet.lattice.search import COARSE, PRECISE, Search
+from pyxem_symnet.lattice.strain import shape_evidence, symmetrised
 from pyxem_symnet.lattice.zones import metrics_of_nets
 
 # Distances in 1/Å that differ by less are equal
@@ -222,22 +223,23 @@ def _best_distorted(
 ) -> LatticeFit:
     """Return the best lattice once each view has a distortion of its own.
 
-    Lattices are judged by how they explain the views without and with it.
+    Lattices are judged by how they explain the views without and with it, and by
+    how symmetric they are.
     """
 
     def polished(fit: LatticeFit, without: float) -> LatticeFit:
         fit = polish_distorted(fit, views)
-        cost = parameter_cost(reduce_metric(fit.metric), search.symmetry_tolerance)
-        both = 0.5 * (fit.log_likelihood + without) - cost
+        both = 0.5 * (fit.log_likelihood + without) + shape_evidence(fit)
         return dataclasses.replace(fit, log_likelihood=both)
 
     metrics = [fit.metric for fit in fits]
     chosen = distinct(metrics, search.tolerance / 2, _STEPS_OF_VOLUME, len(fits))
     tried = [(polished(fits[i], fits[i].log_likelihood), fits[i]) for i in chosen]
     once, start = max(tried, key=lambda pair: pair[0].log_likelihood)
-    # Orientations found with a better lattice are better
-    again = polished(once, start.log_likelihood)
-    best = max(once, again, key=lambda fit: fit.log_likelihood)
+    # Orientations found with a better lattice are better, and a lattice that is
+    # nearly symmetric may be off since some of its views are
+    again = [polished(fit, start.log_likelihood) for fit in [once, *symmetrised(once)]]
+    best = max([once, *again], key=lambda fit: fit.log_likelihood)
     return best if search.ellipticity else dataclasses.replace(best, distortion=NONE)
 
 

@@ -27,10 +27,10 @@ _LEVELS = ("crystal_system", "bravais_lattice", "diffraction_symbol")
 
 
 #: Shape of the evidence on the space groups, see :data:`pyxem_symnet.lattice.COLUMNS`
-TABLE_SHAPE = (230, 8)
+TABLE_SHAPE = (230, 10)
 
 #: Values that :func:`read_lattice` says of a lattice as a whole
-N_SUMMARY = 19
+N_SUMMARY = 28
 
 #: Crystal systems of lattices, by the letters of their Bravais lattices; "r" is
 #: a rhombohedral one
@@ -109,6 +109,9 @@ def describe_lattice(
     ]
     deviations = [said[f"deviation_{system}"] for system in _SYSTEMS]
     summary += [math.log10(deviation + 0.01) for deviation in deviations]
+    shapes = [said[f"shape_{system}"] for system in _SYSTEMS]
+    summary += [math.asinh(shape / _LIKELIHOOD_SCALE) / 2 for shape in shapes]
+    summary += [math.log10(said[name]) + 3 for name in ("error", "strain")]
     return evidence.table, np.array(summary, np.float32)
 
 
@@ -196,15 +199,14 @@ class EvidenceHead(nn.Module):
         """
         known = log_probabilities[:, self._of_class].clamp_min(_FLOOR)
         table = table[:, self._row]
-        deviation, seen, strong, unseen, absence, likelihood, noise, found = (
-            table.unbind(-1)
-        )
+        deviation, seen, strong, unseen, absence, likelihood, *rest = table.unbind(-1)
+        noise, chi_square, shape, found = rest
         lowest = torch.finfo(table.dtype).min
         best = torch.where(found > 0, likelihood, lowest).amax(1, keepdim=True)
         best = torch.where((found > 0).any(1, keepdim=True), best, 0.0)
         behind = torch.where(found > 0, likelihood - best, 0.0)
         of_best = torch.where(
-            found > 0, absence - 4 * seen + likelihood - 3 * deviation, lowest
+            found > 0, absence - 4 * seen + likelihood + shape.clamp_min(-50), lowest
         )
         behind_all = of_best - of_best.amax(1, keepdim=True)
         behind_all = torch.where(found > 0, behind_all, 0.0)
@@ -218,6 +220,8 @@ class EvidenceHead(nn.Module):
             (behind / _LIKELIHOOD_SCALE).asinh(),
             (behind_all / _LIKELIHOOD_SCALE).asinh(),
             noise,
+            chi_square.log1p() / 2,
+            (shape / _LIKELIHOOD_SCALE).asinh() / 2,
             found,
             known / 4,
         ]

@@ -58,7 +58,9 @@ def test_the_head_learns_what_only_lattices_know():
     table = torch.zeros(n, *TABLE_SHAPE)
     table[..., 0] = 5
     for row, index in enumerate(target.tolist()):
-        table[row, CLASSES[index] - 1] = torch.tensor([0, 0, 0, 3, 6, 20, 0.1, 1])
+        table[row, CLASSES[index] - 1] = torch.tensor(
+            [0, 0, 0, 3, 6, 20, 0.1, 2, 10, 1]
+        )
     summary = torch.randn(n, N_SUMMARY, generator=generator)
     samples = Samples(logs, table, summary, target, torch.arange(n))
     head = EvidenceHead(CLASSES)

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a lattice is symmetric, as far as its spots tell.
+
+An angle by which a lattice misses a symmetry says little by itself: a tenth of a
+degree is much where spots are sharp and nothing where views are distorted. The
+spots say how exactly each strain of the lattice is known, and so how likely it is
+that a symmetric lattice would look like this one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from pyxem_symnet.lattice.fit import LatticeFit
+from pyxem_symnet.lattice.indexing import STRAINS
+from pyxem_symnet.lattice.symmetry import lattice_groups
+from pyxem_symnet.lattice.view_fit import N_OWN, normal_equations
+
+# Largest distance of reflections from the Ewald sphere in 1/Å, precise and coarse
+_EXCITATION = {False: 0.02, True: 0.05}
+# What a view is free in besides: its rotation, and its distortion where positions
+# are not precise
+_N_FREE = {False: 3, True: N_OWN}
+# Of a normal distribution, in median absolute deviations
+_DEVIATION = 1.4826
+# Least standard deviation of a spot's coordinates in 1/Å
+_LEAST_ERROR = 1e-5
+_DAMPING = 1e2
+# Strains by which lattices without a symmetry typically miss it
+_TYPICAL_STRAIN = 0.05
+# Strains that a group of rotations leaves as they are have this eigenvalue at least
+_INVARIANT = 0.5
+# Rows and columns of the strains
+_ROWS, _COLUMNS = (0, 1, 2, 0, 0, 1), (0, 1, 2, 1, 2, 2)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StrainInformation:
+    """How exactly the spots of indexed views tell the shape of a lattice.
+
+    Parameters
+    ----------
+    precision
+        Inverse covariance of the six strains of
+        :data:`~pyxem_symnet.lattice.indexing.STRAINS`, orientations and
+        distortions of views unknown, of shape (6, 6).
+    error
+        Standard deviation of a spot's coordinates in 1/Å.
+    """
+
+    precision: np.ndarray
+    error: float
+
+    @property
+    def typical_strain(self) -> float:
+        """Geometric mean of the standard deviations of the strains."""
+        return math.exp(-np.linalg.slogdet(self.precision)[1] / 12)
+
+
+def strain_information(fit: LatticeFit) -> StrainInformation:
+    """Return how exactly a lattice is known.
+
+    Parameters
+    ----------
+    fit
+        Lattice and indexed views.
+    """
+    basis = fit.reciprocal_basis
+    residuals = [
+        (view.vectors - view.hkl @ basis @ view.rotation.T)[view.matched, :2]
+        for view in fit.views
+    ]
+    error = _LEAST_ERROR
+    n_residuals = 2 * sum(map(len, residuals))
+    n_free = _N_FREE[fit.coarse]
+    if n_residuals:
+        left = max(n_residuals - 6 - n_free * len(fit.views), 1)
+        spread = float(np.median(abs(np.concatenate(residuals))))
+        error = max(_DEVIATION * math.sqrt(n_residuals / left) * spread, error)
+    precision = _DAMPING * np.eye(6)
+    for view in fit.views:
+        normal, _ = normal_equations(
+            basis,
+            np.ascontiguousarray(view.rotation),
+            np.zeros(4),
+            view.vectors,
+            view.hkl.astype(float),
+            view.matched,
+            error,
+            _EXCITATION[fit.coarse],
+        )
+        own, mixed = normal[:n_free, :n_free], normal[:n_free, N_OWN:]
+        precision += normal[N_OWN:, N_OWN:] - mixed.T @ np.linalg.solve(own, mixed)
+    return StrainInformation(precision, error)
+
+
+def symmetry_evidence(
+    metric: np.ndarray, operations: np.ndarray, information: StrainInformation
+) -> tuple[float, float]:
+    """Return how a lattice agrees with a group of rotations.
+
+    Parameters
+    ----------
+    metric
+        Metric tensor of the reduced reciprocal basis in 1/Å².
+    operations
+        Rotations in this basis, as of
+        :class:`~pyxem_symnet.lattice.symmetry.LatticeGroup`.
+    information
+        How exactly the lattice is known.
+
+    Returns
+    -------
+    chi_square
+        How far the nearest lattice with the symmetry is, in squared standard
+        deviations.
+    evidence
+        Logarithm of how much likelier the spots are with a lattice that has
+        the symmetry than with one that typically misses it.
+    """
+    basis = np.linalg.cholesky(metric)
+    inverse = np.linalg.inv(basis)
+    missed = 0.5 * inverse @ (_symmetric(metric, operations) - metric) @ inverse.T
+    strain = missed[_ROWS, _COLUMNS]
+    rotations = (inverse @ operations @ basis)[:, None]
+    turned = (rotations @ STRAINS @ rotations.transpose(0, 1, 3, 2)).mean(0)
+    left, values, _ = np.linalg.svd(turned[:, _ROWS, _COLUMNS].T)
+    kept, lost = left[:, values > _INVARIANT], left[:, values <= _INVARIANT]
+    if not lost.shape[1]:
+        return 0.0, 0.0
+    precision = information.precision
+    within = kept.T @ precision @ kept
+    across = precision - precision @ kept @ np.linalg.solve(within, kept.T @ precision)
+    chi_square = float(strain @ across @ strain)
+    determinant = np.linalg.slogdet(lost.T @ across @ lost)[1]
+    occam = 0.5 * determinant + lost.shape[1] * math.log(_TYPICAL_STRAIN)
+    return chi_square, occam - 0.5 * chi_square
+
+
+def shape_evidence(fit: LatticeFit) -> float:
+    """Return the evidence for the symmetry that a lattice most likely has.
+
+    Parameters
+    ----------
+    fit
+        Lattice and indexed views.
+    """
+    known = strain_information(fit)
+    return max(
+        symmetry_evidence(fit.metric, group.operations, known)[1]
+        for group in lattice_groups(fit.metric)
+    )
+
+
+def symmetrised(fit: LatticeFit) -> list[LatticeFit]:
+    """Return the lattice made symmetric, in each way in which it nearly is.
+
+    The views stay as they are indexed.
+
+    Parameters
+    ----------
+    fit
+        Lattice and indexed views.
+
+    Returns
+    -------
+    list of LatticeFit
+        One of each lattice system but the triclinic.
+    """
+    nearest = {}
+    for group in lattice_groups(fit.metric):
+        if len(group.operations) > 1:
+            nearest.setdefault(group.system, group)
+    basis = fit.reciprocal_basis
+    made = []
+    for group in nearest.values():
+        metric = _symmetric(fit.metric, group.operations)
+        # Both frames have their axes along the first reciprocal vectors; views
+        # turn with the lattice as a whole
+        left, _, right = np.linalg.svd(
+            np.linalg.solve(basis, np.linalg.cholesky(metric))
+        )
+        views = [
+            dataclasses.replace(view, rotation=view.rotation @ left @ right)
+            for view in fit.views
+        ]
+        made.append(dataclasses.replace(fit, metric=metric, views=tuple(views)))
+    return made
+
+
+def _symmetric(metric: np.ndarray, operations: np.ndarray) -> np.ndarray:
+    """Return the mean of what a group of rotations makes of a metric."""
+    return (operations @ metric @ operations.transpose(0, 2, 1)).mean(0)
