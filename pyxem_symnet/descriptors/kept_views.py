@@ -83,7 +83,9 @@ class KeptViews(nn.Module):
     def forward(
         self, spots: Spots, groups: Tensor | None = None, n_groups: int | None = None
     ) -> Tensor:
-        """Return what is kept, float32 of shape (crystals, slots, values).
+        """Return what is kept, of shape (crystals, slots, values).
+
+        It is float64 where positions are, and float32 otherwise.
 
         Parameters
         ----------
@@ -107,10 +109,12 @@ class KeptViews(nn.Module):
         """
         intensities = spots.intensities.float()
         seen = intensities > 0
-        positions = torch.where(seen.unsqueeze(-1), spots.positions.float(), 0.0)
+        is_double = spots.positions.dtype == torch.float64
+        positions = spots.positions if is_double else spots.positions.float()
+        positions = torch.where(seen.unsqueeze(-1), positions, 0.0)
         x, y = positions.unbind(-1)
         # Each step rounds alike wherever it runs, as a norm need not
-        distance = (x * x + y * y).sqrt()
+        distance = (x * x + y * y).sqrt().float()
         relative = Spots(positions, intensities).relative_intensities()
         relative = torch.where(seen, relative, 0.0)
         scores = _scores(seen.sum(-1), relative).unsqueeze(-1)

@@ -80,7 +80,8 @@ def test_defaults_and_settings():
     assert not layer.state_dict()
     kept = layer(draw(7).to(torch.float64))
     assert kept.shape == (7, 96, 193)
-    assert kept.dtype == torch.float32
+    assert kept.dtype == torch.float64
+    assert layer(draw(7)).dtype == torch.float32
 
 
 def test_slots_are_constants_and_leave_random_numbers_alone():

@@ -6,7 +6,7 @@ import torch
 
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models import load_model
-from pyxem_symnet.models.sums import combine
+from pyxem_symnet.models.sums import KEPT, combine
 from pyxem_symnet.simulation.packed import PackedReflections
 from pyxem_symnet.simulation.protocols import PROTOCOLS
 from pyxem_symnet.simulation.store import StoreSettings, compute_row
@@ -49,7 +49,14 @@ def probabilities(model, parts):
     total = combine(
         {name: value.double() for name, value in part.items()} for part in sums
     )
-    return model.probabilities({name: value.float() for name, value in total.items()})
+    # What is kept stays in double precision: a lattice is looked for with thresholds,
+    # which rounding to single precision may lead past
+    return model.probabilities(
+        {
+            name: value if name == KEPT else value.float()
+            for name, value in total.items()
+        }
+    )
 
 
 def test_turned_and_mirrored_patterns(model, views):
