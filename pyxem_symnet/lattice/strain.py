@@ -28,10 +28,11 @@ _N_FREE = {False: 3, True: N_OWN}
 _DEVIATION = 1.4826
 # Least standard deviation of a spot's coordinates in 1/Å
 _LEAST_ERROR = 1e-5
+# Precision of strains that no spot tells
 _DAMPING = 1e2
 # Strains by which lattices without a symmetry typically miss it
 _TYPICAL_STRAIN = 0.05
-# Strains that a group of rotations leaves as they are have this eigenvalue at least
+# What a group of rotations leaves of strains has this singular value at least
 _INVARIANT = 0.5
 # Rows and columns of the strains
 _ROWS, _COLUMNS = (0, 1, 2, 0, 0, 1), (0, 1, 2, 1, 2, 2)
@@ -178,8 +179,8 @@ def symmetrised(fit: LatticeFit) -> list[LatticeFit]:
     made = []
     for group in nearest.values():
         metric = _symmetric(fit.metric, group.operations)
-        # Both frames have their axes along the first reciprocal vectors; views
-        # turn with the lattice as a whole
+        # The frame of a lattice follows its first reciprocal vectors; the turn
+        # between both frames is no part of the strain
         left, _, right = np.linalg.svd(
             np.linalg.solve(basis, np.linalg.cholesky(metric))
         )
