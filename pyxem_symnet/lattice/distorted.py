@@ -16,9 +16,10 @@ import numpy as np
 
 from pyxem_symnet.lattice.fit import IndexedView, LatticeFit
 from pyxem_symnet.lattice.indexing import FEWEST_SPOTS, STRAINS, SpotList
-from pyxem_symnet.lattice.matching import LAST, match_spots
+from pyxem_symnet.lattice.matching import LAST, matched_spots
 from pyxem_symnet.lattice.metric import list_reflections
 from pyxem_symnet.lattice.view_fit import (
+    N_ALL,
     N_OWN,
     moved,
     normal_equations,
@@ -74,17 +75,12 @@ class _View:
 
     def match(self, basis: np.ndarray, reach: float) -> None:
         undistorted(self.spots, self.own, self.vectors)
-        forth = self.rotation @ basis.T
-        match_spots(
-            forth,
-            np.linalg.inv(forth).T.copy(),
+        self.hkl, self.matched = matched_spots(
+            basis,
+            self.rotation,
             self.vectors,
             np.full(len(self.vectors), reach),
-            LAST,
             _EXCITATION,
-            0,
-            self.hkl,
-            self.matched,
         )
 
     def errors(self, basis: np.ndarray) -> np.ndarray:
@@ -185,6 +181,7 @@ def _step(basis: np.ndarray, views: list[_View], error: float) -> np.ndarray:
             view.matched,
             error,
             _EXCITATION,
+            N_ALL,
         )
         own, mixed = of_view[:N_OWN, :N_OWN], of_view[:N_OWN, N_OWN:]
         solved = np.linalg.solve(own, np.column_stack([mixed, own_right[:N_OWN]]))

@@ -61,6 +61,10 @@ _N_FIRST_REFINEMENTS = 2
 # A lattice that explains this share of the spots of many views is the right one
 _RIGHT = 0.9
 _PAIR_REFINEMENTS = 2
+# Lattices that distorted views are fitted with, at most, and lengths in 1/Å that are
+# the same in two of them
+_MOST_POLISHED = 10
+_SAME_LENGTH = 0.005
 # Steps of the logarithm of the volume in which lattices are different
 _STEPS_OF_VOLUME = 20
 # Least length of a reciprocal vector, in tolerances and in shortest lines
@@ -113,28 +117,50 @@ def find_lattice(
     more than a fifth of the spots unexplained, that they are not, with
     one tolerance after the other
     (:data:`~pyxem_symnet.lattice.search.COARSE`). Each looks at the
-    lattice found before, too, and the likeliest of all is taken. Its log
-    likelihood is about one for each spot where all of them lie by
-    chance.
+    likeliest lattice found before, too. The best of all are fitted with a
+    distortion of each view, unless nets tell most orientations, and the
+    likeliest is taken. Its log likelihood is about one for each spot where
+    all of them lie by chance.
     """
     wavelength = electron_wavelength(beam_energy)
     spots = [spot_list(view, wavelength) for view in views]
     spots = [view for view in spots if len(view.vectors) >= FEWEST_SPOTS]
     if not spots:
         return None
-    fit = _search(spots, PRECISE, wavelength)
-    if fit is not None and fit.n_matched > _EXPLAINED * fit.n_spots:
-        return fit
-    fits = [] if fit is None else [fit]
+    fits, shortest = _search(spots, PRECISE)
+    if fits:
+        nets = find_nets(spots, PRECISE)
+        fit = _likeliest(fits, spots, nets, PRECISE, shortest, wavelength)
+        fit = polish_fit(fit, spots, PRECISE)
+        if fit.n_matched > _EXPLAINED * fit.n_spots:
+            return fit
+        fits = [fit] if fit.n_matched else []
+    distorted: list[LatticeFit] = []
     for search in COARSE:
         if not common_distortion:
             search = dataclasses.replace(search, ellipticity=0.0)
-        known = fits[-1].metric if fits else None
-        found = _search(spots, search, wavelength, known)
-        if found is not None:
-            fits.append(dataclasses.replace(found, coarse=True))
+        before = max(fits + distorted, key=_log_likelihood, default=None)
+        known = None if before is None else before.metric
+        found, shortest = _search(spots, search, known)
+        nets = find_nets(spots, search)
+        # Distortions leave residuals that denser lattices make smaller
+        if found and 2 * sum(net is not None for net in nets) > len(nets):
+            fit = _likeliest(found, spots, nets, search, shortest, wavelength)
+            fits.append(dataclasses.replace(fit, coarse=True))
+        else:
+            distorted += found
+    if distorted:
+        fit = _best_distorted(distorted, spots)
+        if not common_distortion:
+            fit = dataclasses.replace(fit, distortion=NONE)
+        fits.append(fit)
     # All are against spots that lie by chance, and so say which is better
-    return max(fits, key=lambda fit: fit.log_likelihood, default=None)
+    fits = [fit for fit in fits if fit.n_matched]
+    return max(fits, key=_log_likelihood, default=None)
+
+
+def _log_likelihood(fit: LatticeFit) -> float:
+    return fit.log_likelihood
 
 
 def spot_list(view: np.ndarray, wavelength: float) -> SpotList:
@@ -172,12 +198,12 @@ def spot_list(view: np.ndarray, wavelength: float) -> SpotList:
 def _search(
     views: list[SpotList],
     search: Search,
-    wavelength: float,
     known: np.ndarray | None = None,
-) -> LatticeFit | None:
-    """Return the best lattice with one set of tolerances, None if there is none.
+) -> tuple[list[LatticeFit], float]:
+    """Return the best lattices with one set of tolerances.
 
-    A known metric is looked at beside those that are found.
+    A known metric is looked at beside those that are found. Also returns the length
+    of the shortest reciprocal vector that is plausible, in 1/Å.
     """
     seeds = [shortest_spots(view.vectors, search) for view in views]
     pairs = np.concatenate([pairs_of_spots(vectors) for vectors in seeds])
@@ -185,16 +211,16 @@ def _search(
     lengths = np.concatenate([np.linalg.norm(vectors, axis=1) for vectors in seeds])
     lines, weights, seed_lines = find_lines(lengths, search)
     zones = find_zones(pairs, seed_lines[0], search)
-    if not len(zones):
-        return None
     shortest = max(_TOLERANCES * search.tolerance, _OF_SHORTEST_LINE * seed_lines[0])
+    if not len(zones):
+        return [], shortest
     metrics = candidate_metrics(zones, seed_lines, search)
     metrics = _best_by_lines(metrics, lines, weights, search, shortest)
     pairs = np.column_stack([pairs, slopes])
     lattices = _best_by_pairs(metrics, pairs, search, shortest)
     fits = _best_by_views(lattices, views, search)
     if not fits or fits[0].n_matched < search.fewest_matched * fits[0].n_spots:
-        return None
+        return [], shortest
     many = len(views) > _FIRST_VIEWS
     fits = fits[: _N_REFINED if many else _N_REFINED_FEW]
     if known is not None:
@@ -206,21 +232,10 @@ def _search(
         refined.append(best_related(fit, views, search, shortest))
         if many and refined[-1].n_matched > _RIGHT * refined[-1].n_spots:
             break
-    nets = find_nets(views, search)
-    # Distortions leave residuals that denser lattices make smaller
-    if search.scale_error == 0 or 2 * sum(net is not None for net in nets) > len(nets):
-        settled = _settled(refined, views, nets, search, shortest)
-        best = max(settled, key=lambda fit: likelihood(fit, search, wavelength))
-    else:
-        best = _best_distorted(refined, views, search)
-    if search.scale_error == 0:
-        best = polish_fit(best, views, search)
-    return best if best.n_matched else None
+    return refined, shortest
 
 
-def _best_distorted(
-    fits: list[LatticeFit], views: list[SpotList], search: Search
-) -> LatticeFit:
+def _best_distorted(fits: list[LatticeFit], views: list[SpotList]) -> LatticeFit:
     """Return the best lattice once each view has a distortion of its own.
 
     Lattices are judged by how they explain the views without and with it, and by
@@ -232,15 +247,28 @@ def _best_distorted(
         both = 0.5 * (fit.log_likelihood + without) + shape_evidence(fit)
         return dataclasses.replace(fit, log_likelihood=both)
 
+    fits = sorted(fits, key=lambda fit: -fit.log_likelihood)
     metrics = [fit.metric for fit in fits]
-    chosen = distinct(metrics, search.tolerance / 2, _STEPS_OF_VOLUME, len(fits))
+    chosen = distinct(metrics, _SAME_LENGTH, _STEPS_OF_VOLUME, _MOST_POLISHED)
     tried = [(polished(fits[i], fits[i].log_likelihood), fits[i]) for i in chosen]
     once, start = max(tried, key=lambda pair: pair[0].log_likelihood)
     # Orientations found with a better lattice are better, and a lattice that is
     # nearly symmetric may be off since some of its views are
     again = [polished(fit, start.log_likelihood) for fit in [once, *symmetrised(once)]]
-    best = max([once, *again], key=lambda fit: fit.log_likelihood)
-    return best if search.ellipticity else dataclasses.replace(best, distortion=NONE)
+    return max([once, *again], key=lambda fit: fit.log_likelihood)
+
+
+def _likeliest(
+    fits: list[LatticeFit],
+    views: list[SpotList],
+    nets: list[Net | None],
+    search: Search,
+    shortest: float,
+    wavelength: float,
+) -> LatticeFit:
+    """Return the likeliest of fits, and of others that nets suggest."""
+    settled = _settled(fits, views, nets, search, shortest)
+    return max(settled, key=lambda fit: likelihood(fit, search, wavelength))
 
 
 def _settled(

@@ -39,6 +39,16 @@ class IndexedView:
     hkl: np.ndarray
     matched: np.ndarray
 
+    def errors(self, basis: np.ndarray) -> np.ndarray:
+        """Return how far spots are from their reflections, of shape (spots, 3).
+
+        Parameters
+        ----------
+        basis
+            Reciprocal vectors of the lattice as rows in 1/Å.
+        """
+        return self.vectors - self.hkl @ basis @ self.rotation.T
+
 
 @dataclasses.dataclass(frozen=True)
 class LatticeFit:

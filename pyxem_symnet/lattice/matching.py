@@ -46,90 +46,158 @@ def count_matches(basis, vectors, starts, rotations, reach, excitation_error):
     """
     columns = basis.T.copy()
     inverse = np.linalg.inv(basis)
-    hkl = np.empty((len(vectors), 3))
-    matched = np.empty(len(vectors), np.bool_)
     n = 0
     for view in range(len(rotations)):
         of_view = slice(starts[view], starts[view + 1])
+        points = vectors[of_view].T.copy()
         n += match_spots(
             multiply(rotations[view], columns),
             multiply(rotations[view], inverse),
-            vectors[of_view],
+            points,
             reach[of_view],
             LAST,
             excitation_error,
-            0,
-            hkl,
-            matched,
+            np.empty_like(points),
+            np.empty(points.shape[1], np.bool_),
         )
     return n
 
 
+def matched_spots(
+    basis: np.ndarray,
+    rotation: np.ndarray,
+    vectors: np.ndarray,
+    reach: np.ndarray,
+    excitation_error: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the reflections of the spots of a view in a known orientation.
+
+    Parameters
+    ----------
+    basis
+        Reciprocal vectors of the lattice as rows in 1/Å.
+    rotation
+        Matrix that turns the lattice into the laboratory frame.
+    vectors
+        Spots on the Ewald sphere in 1/Å, of shape (spots, 3).
+    reach, excitation_error
+        As for :func:`count_matches`.
+
+    Returns
+    -------
+    hkl
+        Reflection of each spot, of shape (spots, 3); zeros if none.
+    matched
+        Whether a spot has one, of shape (spots,).
+    """
+    hkl = np.empty((3, len(vectors)))
+    matched = np.empty(len(vectors), bool)
+    forth = rotation @ basis.T
+    match_spots(
+        forth,
+        np.linalg.inv(forth).T.copy(),
+        vectors.T.copy(),
+        reach,
+        LAST,
+        excitation_error,
+        hkl,
+        matched,
+    )
+    return hkl.T.copy(), matched
+
+
 @njit(cache=True, nogil=True)
-def match_spots(
-    forth, back, vectors, reach, factors, excitation_error, least, hkl, matched
-):
-    """Match spots with reflections and return how many, or fewer than `least`.
+def match_spots(forth, back, points, reach, factors, excitation_error, hkl, matched):
+    """Match spots with reflections and return how many.
 
     `forth` turns indices, a column, into vectors in the laboratory; `back`
-    turns such a vector, a row, into indices. `hkl` and `matched` are filled.
+    turns such a vector, a row, into indices. `points` are spots as columns,
+    of shape (3, spots); `hkl`, of the same shape, and `matched` are filled.
+
+    A search spends most of its time here. Since there are no branches, and
+    equal coordinates lie side by side, several spots are treated at once.
     """
     error = factors[1] * excitation_error
-    step = max(abs(back[2, 0]), abs(back[2, 1]), abs(back[2, 2]))
-    n_sides = 0 if error * step < _FINE_STEP else 1
-    n_spots = len(vectors)
+    rows = (
+        (forth[0, 0], forth[0, 1], forth[0, 2]),
+        (forth[1, 0], forth[1, 1], forth[1, 2]),
+        (forth[2, 0], forth[2, 1], forth[2, 2]),
+    )
+    b00, b01, b02 = back[0, 0], back[0, 1], back[0, 2]
+    b10, b11, b12 = back[1, 0], back[1, 1], back[1, 2]
+    b20, b21, b22 = back[2, 0], back[2, 1], back[2, 2]
+    shift = error * _STEP
+    if error * max(abs(b20), abs(b21), abs(b22)) < _FINE_STEP:
+        shift = 0.0
+    s0, s1, s2 = shift * b20, shift * b21, shift * b22
     n = 0
-    for i in range(n_spots):
-        if n + n_spots - i < least:
-            return n
-        x, y, z = vectors[i, 0], vectors[i, 1], vectors[i, 2]
-        index_0 = x * back[0, 0] + y * back[1, 0] + z * back[2, 0]
-        index_1 = x * back[0, 1] + y * back[1, 1] + z * back[2, 1]
-        index_2 = x * back[0, 2] + y * back[1, 2] + z * back[2, 2]
-        limit = (factors[0] * reach[i]) ** 2
-        best = np.inf
-        hkl[i, 0] = 0
-        hkl[i, 1] = 0
-        hkl[i, 2] = 0
-        for side in range(-n_sides, n_sides + 1):
-            shift = side * error * _STEP
-            h = np.round(index_0 + shift * back[2, 0])
-            k = np.round(index_1 + shift * back[2, 1])
-            l = np.round(index_2 + shift * back[2, 2])  # noqa: E741
-            if h == 0 and k == 0 and l == 0:
-                continue
-            if abs(h * forth[2, 0] + k * forth[2, 1] + l * forth[2, 2] - z) > error:
-                continue
-            dx = h * forth[0, 0] + k * forth[0, 1] + l * forth[0, 2] - x
-            dy = h * forth[1, 0] + k * forth[1, 1] + l * forth[1, 2] - y
-            distance = dx * dx + dy * dy
-            if distance <= limit and distance < best:
-                best = distance
-                hkl[i, 0] = h
-                hkl[i, 1] = k
-                hkl[i, 2] = l
-        matched[i] = best < np.inf
-        n += matched[i]
+    for i in range(points.shape[1]):
+        x, y, z = points[0, i], points[1, i], points[2, i]
+        limits = error, (factors[0] * reach[i]) ** 2
+        p0 = x * b00 + y * b10 + z * b20
+        p1 = x * b01 + y * b11 + z * b21
+        p2 = x * b02 + y * b12 + z * b22
+        # Below the sphere, on it and above it: no loop, for inside of one spots are
+        # treated one by one
+        best = np.inf, 0.0, 0.0, 0.0
+        best = _nearer(best, (p0 - s0, p1 - s1, p2 - s2), (x, y, z), rows, limits)
+        best = _nearer(best, (p0, p1, p2), (x, y, z), rows, limits)
+        best = _nearer(best, (p0 + s0, p1 + s1, p2 + s2), (x, y, z), rows, limits)
+        is_matched = best[0] < np.inf
+        # Zero already, but without the choice the compiler would make branches
+        hkl[0, i] = best[1] if is_matched else 0.0
+        hkl[1, i] = best[2] if is_matched else 0.0
+        hkl[2, i] = best[3] if is_matched else 0.0
+        matched[i] = is_matched
+        n += is_matched
     return n
 
 
 @njit(cache=True, nogil=True)
-def improve_rotation(columns, rotation, vectors, hkl, matched):
-    """Return the rotation, improved by least squares on the matched spots."""
+def _nearer(best, place, spot, rows, limits):
+    """Return the squared distance and indices of the nearer of two reflections.
+
+    The second is the one next to a place in reciprocal lattice units, if it
+    is within the limits along the beam and, squared, across it.
+    """
+    h, k, l = np.round(place[0]), np.round(place[1]), np.round(place[2])  # noqa: E741
+    dx = h * rows[0][0] + k * rows[0][1] + l * rows[0][2] - spot[0]
+    dy = h * rows[1][0] + k * rows[1][1] + l * rows[1][2] - spot[1]
+    dz = h * rows[2][0] + k * rows[2][1] + l * rows[2][2] - spot[2]
+    square = dx * dx + dy * dy
+    is_other = abs(h) + abs(k) + abs(l) > 0
+    is_match = is_other & (abs(dz) <= limits[0]) & (square <= limits[1])
+    square = square if is_match else np.inf
+    nearer = square < best[0]
+    return (
+        square if nearer else best[0],
+        h if nearer else best[1],
+        k if nearer else best[2],
+        l if nearer else best[3],
+    )
+
+
+@njit(cache=True, nogil=True)
+def improve_rotation(columns, rotation, points, hkl, matched):
+    """Return the rotation, improved by least squares on the matched spots.
+
+    `points` and `hkl` are as for :func:`match_spots`.
+    """
     for _ in range(_N_STEPS):
         forth = multiply(rotation, columns)
         # A small rotation w moves p by w x p
         xx = yy = zz = _DAMPING
         xy = xz = yz = right_x = right_y = right_z = 0.0
-        for i in range(len(vectors)):
+        for i in range(points.shape[1]):
             if not matched[i]:
                 continue
-            x = dot(forth[0], hkl[i])
-            y = dot(forth[1], hkl[i])
-            z = dot(forth[2], hkl[i])
-            dx = vectors[i, 0] - x
-            dy = vectors[i, 1] - y
-            dz = _ALONG_BEAM * (vectors[i, 2] - z)
+            h, k, l = hkl[0, i], hkl[1, i], hkl[2, i]  # noqa: E741
+            x = forth[0, 0] * h + forth[0, 1] * k + forth[0, 2] * l
+            y = forth[1, 0] * h + forth[1, 1] * k + forth[1, 2] * l
+            z = forth[2, 0] * h + forth[2, 1] * k + forth[2, 2] * l
+            dx = points[0, i] - x
+            dy = points[1, i] - y
+            dz = _ALONG_BEAM * (points[2, i] - z)
             xx += z * z + _ALONG_BEAM * y * y
             yy += z * z + _ALONG_BEAM * x * x
             zz += x * x + y * y

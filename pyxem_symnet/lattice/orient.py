@@ -78,35 +78,108 @@ def orient_view(
     inverse = np.linalg.inv(basis)
     best = -1
     best_rotation = np.eye(3)
-    best_hkl = np.zeros((n_spots, 3))
+    best_hkl = np.zeros((3, n_spots))
     best_matched = np.zeros(n_spots, np.bool_)
-    hkl = np.zeros((n_spots, 3))
+    points = vectors.T.copy()
+    hkl = np.zeros((3, n_spots))
     matched = np.zeros(n_spots, np.bool_)
+    rotations = pair_rotations(
+        reflections,
+        lengths,
+        vectors[:N_PAIR_SPOTS],
+        tolerance,
+        0.0,
+        excitation_error,
+        most,
+    )
+    for rotation in rotations:
+        n = match_spots(
+            multiply(rotation, columns),
+            multiply(rotation, inverse),
+            points,
+            reach,
+            FIRST,
+            excitation_error,
+            hkl,
+            matched,
+        )
+        if n < _PROMISING * best:
+            continue
+        for factors in (SECOND, LAST):
+            rotation = improve_rotation(columns, rotation, points, hkl, matched)
+            n = match_spots(
+                multiply(rotation, columns),
+                multiply(rotation, inverse),
+                points,
+                reach,
+                factors,
+                excitation_error,
+                hkl,
+                matched,
+            )
+            if n < 2:
+                break
+        if n > best:
+            best = n
+            best_rotation[:] = rotation
+            best_hkl[:] = hkl
+            best_matched[:] = matched
+        if best == n_spots:
+            break
+    return best, best_rotation, best_hkl.T, best_matched
+
+
+@njit(cache=True, nogil=True)
+def pair_rotations(
+    reflections, lengths, vectors, tolerance, relative, excitation_error, most
+):
+    """Return orientations that lay pairs of spots on pairs of reflections.
+
+    Parameters
+    ----------
+    reflections, lengths
+        As for :func:`orient_view`.
+    vectors
+        Spots on the Ewald sphere in 1/Å, of shape (spots, 3). Pairs that
+        are nearly in line are left out.
+    tolerance, relative
+        Largest difference of lengths in 1/Å, and what is added to it as a
+        share of the length.
+    excitation_error
+        Largest distance of reflections from the Ewald sphere in 1/Å.
+    most
+        Number of orientations that are listed, those of the first spots
+        first.
+
+    Returns
+    -------
+    ndarray
+        Matrices that turn the lattice into the laboratory frame, of shape
+        (orientations, 3, 3).
+    """
+    rotations = np.empty((most, 3, 3))
+    n = 0
     spot_frame = np.empty((3, 3))
     frame = np.empty((3, 3))
     distances = np.sqrt((vectors**2).sum(1))
     squared_error = excitation_error * excitation_error
-    tried = 0
-    for j in range(1, min(N_PAIR_SPOTS, n_spots)):
+    slacks = tolerance + relative * distances
+    slacks += _LENGTH_SLACK * squared_error / distances
+    low = np.searchsorted(lengths, distances - slacks)
+    high = np.searchsorted(lengths, distances + slacks)
+    for j in range(1, len(vectors)):
         for i in range(j):
             first, second = vectors[i], vectors[j]
+            both = distances[i] * distances[j]
             sine = abs(first[0] * second[1] - first[1] * second[0])
-            if sine < _LEAST_SINE * distances[i] * distances[j]:
+            if sine < _LEAST_SINE * both:
                 continue
-            slack = tolerance + _LENGTH_SLACK * squared_error / distances[i]
-            low_1 = np.searchsorted(lengths, distances[i] - slack)
-            high_1 = np.searchsorted(lengths, distances[i] + slack)
-            slack = tolerance + _LENGTH_SLACK * squared_error / distances[j]
-            low_2 = np.searchsorted(lengths, distances[j] - slack)
-            high_2 = np.searchsorted(lengths, distances[j] + slack)
             product = dot(first, second)
-            slack = (
-                tolerance * (distances[i] + distances[j])
-                + _PRODUCT_SLACK * squared_error
-            )
+            slack = tolerance * (distances[i] + distances[j]) + 2 * relative * both
+            slack += _PRODUCT_SLACK * squared_error
             set_frame(first, second, 1.0, spot_frame)
-            for a in range(low_1, high_1):
-                for b in range(low_2, high_2):
+            for a in range(low[i], high[i]):
+                for b in range(low[j], high[j]):
                     found = dot(reflections[a], reflections[b])
                     if abs(found - product) < slack:
                         sign = 1.0
@@ -114,46 +187,12 @@ def orient_view(
                         sign = -1.0
                     else:
                         continue
-                    tried += 1
                     if set_frame(reflections[a], reflections[b], sign, frame):
-                        rotation = multiply(spot_frame.T, frame)
-                        n = match_spots(
-                            multiply(rotation, columns),
-                            multiply(rotation, inverse),
-                            vectors,
-                            reach,
-                            FIRST,
-                            excitation_error,
-                            _PROMISING * best,
-                            hkl,
-                            matched,
-                        )
-                        if n >= _PROMISING * best:
-                            for factors in (SECOND, LAST):
-                                rotation = improve_rotation(
-                                    columns, rotation, vectors, hkl, matched
-                                )
-                                n = match_spots(
-                                    multiply(rotation, columns),
-                                    multiply(rotation, inverse),
-                                    vectors,
-                                    reach,
-                                    factors,
-                                    excitation_error,
-                                    0,
-                                    hkl,
-                                    matched,
-                                )
-                                if n < 2:
-                                    break
-                            if n > best:
-                                best = n
-                                best_rotation[:] = rotation
-                                best_hkl[:] = hkl
-                                best_matched[:] = matched
-                    if best == n_spots or tried > most:
-                        return best, best_rotation, best_hkl, best_matched
-    return best, best_rotation, best_hkl, best_matched
+                        rotations[n] = multiply(spot_frame.T, frame)
+                        n += 1
+                        if n == most:
+                            return rotations
+    return rotations[:n]
 
 
 @njit(cache=True, nogil=True)

@@ -23,7 +23,7 @@ from pyxem_symnet.lattice.indexing import (
     index_views,
     match_reach,
 )
-from pyxem_symnet.lattice.matching import LAST, match_spots
+from pyxem_symnet.lattice.matching import matched_spots
 from pyxem_symnet.lattice.pseudosymmetry import choose_indexing
 from pyxem_symnet.lattice.search import Search
 
@@ -152,7 +152,7 @@ def tilted_as_bright(basis: np.ndarray, view: IndexedView) -> IndexedView:
 
 def _distance_of_bright(basis: np.ndarray, view: IndexedView) -> float:
     """Return the mean square distance from the sphere, of bright spots above all."""
-    heights = _errors(basis, view)[view.matched, 2]
+    heights = view.errors(basis)[view.matched, 2]
     return float(
         np.average(heights**2, weights=np.sqrt(view.intensities[view.matched]))
     )
@@ -205,14 +205,10 @@ def _fitted(fit: LatticeFit, search: Search) -> LatticeFit:
 
 def _typical_error(basis: np.ndarray, views: Sequence[IndexedView]) -> float:
     """Return the standard deviation of a coordinate in the detector's plane."""
-    errors = np.concatenate([_errors(basis, view)[view.matched, :2] for view in views])
+    errors = np.concatenate([view.errors(basis)[view.matched, :2] for view in views])
     n_free = 2 * len(errors) - _N_STRAINS - 3 * len(views)
     lost = math.sqrt(2 * len(errors) / max(n_free, 1))
     return max(_DEVIATION * lost * float(np.median(abs(errors))), _LEAST_ERROR)
-
-
-def _errors(basis: np.ndarray, view: IndexedView) -> np.ndarray:
-    return view.vectors - view.hkl @ basis @ view.rotation.T
 
 
 def _step(
@@ -224,7 +220,7 @@ def _step(
     normal = _DAMPING * np.eye(n)
     right = np.zeros(n)
     for index, view in enumerate(views):
-        errors = _errors(basis, view)
+        errors = view.errors(basis)
         near = (errors[:, :2] ** 2).sum(1) < (_FARTHEST * error) ** 2
         used = view.matched & near
         crystal = view.hkl[used] @ basis
@@ -265,18 +261,7 @@ def _matched_anew(
 ) -> IndexedView:
     farthest = max(_FARTHEST * error, _LEAST_REACH)
     reach = np.minimum(match_reach(view.vectors, search), farthest)
-    hkl = np.empty((len(view.vectors), 3))
-    matched = np.empty(len(hkl), bool)
-    forth = view.rotation @ basis.T
-    match_spots(
-        forth,
-        np.linalg.inv(forth).T.copy(),
-        view.vectors,
-        reach,
-        LAST,
-        search.excitation_error,
-        0,
-        hkl,
-        matched,
+    hkl, matched = matched_spots(
+        basis, view.rotation, view.vectors, reach, search.excitation_error
     )
     return dataclasses.replace(view, hkl=hkl.astype(np.int64), matched=matched)

@@ -69,7 +69,7 @@ def likelihood(fit: LatticeFit, search: Search, wavelength: float) -> float:
         n = view.matched.sum()
         gain = n * math.log(lattice / n_half) - _HALF_ABSENT
         total += n * math.log(area / lattice) + max(gain, 0.0)
-        error = view.hkl @ fit.reciprocal_basis @ view.rotation.T - view.vectors
+        error = view.errors(fit.reciprocal_basis)
         squares += (error[view.matched, :2] ** 2).sum()
     variance = max(squares / (2 * n_matched), _LEAST_ERROR**2)
     total -= n_matched * math.log(2 * math.pi * variance) + squares / (2 * variance)

@@ -72,8 +72,8 @@ def index_nets(
 
 
 def _rank(view: IndexedView, basis: np.ndarray) -> tuple[int, float]:
-    error = view.hkl @ basis @ view.rotation.T - view.vectors
-    return int(view.matched.sum()), -float((error[view.matched, :2] ** 2).sum())
+    errors = view.errors(basis)[view.matched, :2]
+    return int(view.matched.sum()), -float((errors**2).sum())
 
 
 def orient_by_net(
@@ -167,9 +167,10 @@ def _orient(
     best = 0
     best_square = np.inf
     best_rotation = np.eye(3)
-    best_hkl = np.zeros((n_spots, 3))
+    best_hkl = np.zeros((3, n_spots))
     best_matched = np.zeros(n_spots, np.bool_)
-    hkl = np.zeros((n_spots, 3))
+    points = vectors.T.copy()
+    hkl = np.zeros((3, n_spots))
     matched = np.zeros(n_spots, np.bool_)
     corners = np.zeros((2, 3))
     corners[:, :2] = net
@@ -186,17 +187,14 @@ def _orient(
             rotation = multiply(net_frame.T, frame)
             for attempt in range(3):
                 if attempt > 0:
-                    rotation = improve_rotation(
-                        columns, rotation, vectors, hkl, matched
-                    )
+                    rotation = improve_rotation(columns, rotation, points, hkl, matched)
                 n = match_spots(
                     multiply(rotation, columns),
                     multiply(rotation, inverse),
-                    vectors,
+                    points,
                     reach,
                     LAST,
                     excitation_error,
-                    0,
                     hkl,
                     matched,
                 )
@@ -209,12 +207,12 @@ def _orient(
                     for k in range(2):
                         found = 0.0
                         for c in range(3):
-                            found += turned[k, c] * hkl[s, c]
-                        square += (found - vectors[s, k]) ** 2
+                            found += turned[k, c] * hkl[c, s]
+                        square += (found - points[k, s]) ** 2
             if n > best or (n == best and square < best_square):
                 best = n
                 best_square = square
                 best_rotation[:] = rotation
                 best_hkl[:] = hkl
                 best_matched[:] = matched
-    return best, best_rotation, best_hkl, best_matched
+    return best, best_rotation, best_hkl.T, best_matched

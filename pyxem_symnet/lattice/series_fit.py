@@ -16,7 +16,7 @@ from pyxem_symnet.lattice.electrons import on_ewald_sphere
 from pyxem_symnet.lattice.find import spot_list
 from pyxem_symnet.lattice.fit import IndexedView, SeriesFit
 from pyxem_symnet.lattice.indexing import better_basis, log_likelihood
-from pyxem_symnet.lattice.matching import LAST, match_spots, multiply
+from pyxem_symnet.lattice.matching import matched_spots
 from pyxem_symnet.lattice.periods import Periods
 from pyxem_symnet.lattice.search import SERIES
 
@@ -282,7 +282,6 @@ def _index(points: SeriesPoints, n_views: int, geometry: _Geometry) -> SeriesFit
     metric = crystal @ crystal.T
     basis = np.linalg.cholesky(metric)
     orientation = np.linalg.solve(basis, crystal).T
-    columns, inverse = basis.T.copy(), np.linalg.inv(basis)
     places = np.arange(n_views) - (n_views - 1) / 2
     indexed = []
     for place in places:
@@ -296,19 +295,9 @@ def _index(points: SeriesPoints, n_views: int, geometry: _Geometry) -> SeriesFit
             orientation.T, geometry.axis, np.full(3, geometry.step * place)
         )
         rotation = np.ascontiguousarray(turned.T)
-        hkl = np.zeros((len(vectors), 3))
-        matched = np.zeros(len(vectors), np.bool_)
         reach = SERIES.tolerance + SERIES.scale_error * np.hypot(*vectors[:, :2].T)
-        match_spots(
-            multiply(rotation, columns),
-            multiply(rotation, inverse),
-            vectors,
-            reach,
-            LAST,
-            SERIES.excitation_error,
-            0,
-            hkl,
-            matched,
+        hkl, matched = matched_spots(
+            basis, rotation, vectors, reach, SERIES.excitation_error
         )
         intensities = own.intensities[order]
         indexed.append(

@@ -17,7 +17,7 @@ import numpy as np
 from pyxem_symnet.lattice.fit import LatticeFit
 from pyxem_symnet.lattice.indexing import STRAINS
 from pyxem_symnet.lattice.symmetry import lattice_groups
-from pyxem_symnet.lattice.view_fit import N_OWN, normal_equations
+from pyxem_symnet.lattice.view_fit import N_ALL, N_OWN, normal_equations
 
 # Largest distance of reflections from the Ewald sphere in 1/Å, precise and coarse
 _EXCITATION = {False: 0.02, True: 0.05}
@@ -70,10 +70,7 @@ def strain_information(fit: LatticeFit) -> StrainInformation:
         Lattice and indexed views.
     """
     basis = fit.reciprocal_basis
-    residuals = [
-        (view.vectors - view.hkl @ basis @ view.rotation.T)[view.matched, :2]
-        for view in fit.views
-    ]
+    residuals = [view.errors(basis)[view.matched, :2] for view in fit.views]
     error = _LEAST_ERROR
     n_residuals = 2 * sum(map(len, residuals))
     n_free = _N_FREE[fit.coarse]
@@ -92,6 +89,7 @@ def strain_information(fit: LatticeFit) -> StrainInformation:
             view.matched,
             error,
             _EXCITATION[fit.coarse],
+            N_ALL,
         )
         own, mixed = normal[:n_free, :n_free], normal[:n_free, N_OWN:]
         precision += normal[N_OWN:, N_OWN:] - mixed.T @ np.linalg.solve(own, mixed)

@@ -15,11 +15,13 @@ from pyxem_symnet.lattice.matching import (
     multiply,
     rotation_about,
 )
-from pyxem_symnet.lattice.orient import set_frame
+from pyxem_symnet.lattice.orient import pair_rotations
 
 #: What is fitted to a view: a small rotation, the two numbers of the distortion, and
 #: how far the direct beam is from where it was taken to be
 N_OWN = 7
+#: These, and six strains of the lattice
+N_ALL = N_OWN + 6
 
 # Typical distortions, and shifts in 1/Å, and largest ones
 _DISTORTION = 0.015
@@ -47,13 +49,10 @@ _FARTHEST = 3.5
 _N_ROUNDS = 6
 # Orientations differ by more than some 2 degrees: sum of the products of elements
 _SAME = 3 - 0.0012
-# Pairs of so many spots nearest to the direct beam, and tolerances of these
+# Pairs of so many spots nearest to the direct beam, and tolerances of their lengths
 _N_PAIR_SPOTS = 14
 _PAIR_TOLERANCE = 0.012
 _PAIR_RELATIVE = 0.01
-_LEAST_SINE = 0.35
-_LENGTH_SLACK = 0.5
-_PRODUCT_SLACK = 0.7
 _FIRST_MATCH = (1.5, 1.5)
 _FIRST_REACH = 0.006
 _FIRST_RELATIVE = 0.012
@@ -88,7 +87,7 @@ def undistorted(spots, own, vectors):
 
 
 @njit(cache=True, nogil=True)
-def normal_equations(basis, rotation, own, vectors, hkl, matched, error, excitation):
+def normal_equations(basis, rotation, own, vectors, hkl, matched, error, excitation, n):
     """Return the least-squares problem of a view.
 
     Parameters
@@ -107,15 +106,15 @@ def normal_equations(basis, rotation, own, vectors, hkl, matched, error, excitat
         Standard deviation of a spot's coordinates in 1/Å.
     excitation
         Largest distance of reflections from the Ewald sphere in 1/Å.
+    n
+        Number of parameters: :data:`N_OWN`, or :data:`N_ALL`, with the six
+        strains of :data:`~pyxem_symnet.lattice.indexing.STRAINS`.
 
     Returns
     -------
     normal, right
-        Of the view's own parameters and of the six strains of
-        :data:`~pyxem_symnet.lattice.indexing.STRAINS`, with shapes
-        (13, 13) and (13,).
+        Of shapes (n, n) and (n,).
     """
-    n = N_OWN + 6
     normal = np.zeros((n, n))
     right = np.zeros(n)
     slopes = np.zeros((3, n))
@@ -146,12 +145,14 @@ def normal_equations(basis, rotation, own, vectors, hkl, matched, error, excitat
         slopes[0, 3], slopes[1, 3] = x, -y
         slopes[0, 4], slopes[1, 4] = y, x
         slopes[0, 5] = slopes[1, 6] = 1.0
-        for k in range(3):
-            r = rotation[k]
-            slopes[k, 7], slopes[k, 8], slopes[k, 9] = r[0] * cx, r[1] * cy, r[2] * cz
-            slopes[k, 10] = r[0] * cy + r[1] * cx
-            slopes[k, 11] = r[0] * cz + r[2] * cx
-            slopes[k, 12] = r[1] * cz + r[2] * cy
+        if n == N_ALL:
+            for k in range(3):
+                r = rotation[k]
+                slopes[k, 7], slopes[k, 8] = r[0] * cx, r[1] * cy
+                slopes[k, 9] = r[2] * cz
+                slopes[k, 10] = r[0] * cy + r[1] * cx
+                slopes[k, 11] = r[0] * cz + r[2] * cx
+                slopes[k, 12] = r[1] * cz + r[2] * cy
         for p in range(n):
             for q in range(p + 1):
                 normal[p, q] += across * (
@@ -216,6 +217,7 @@ def fit_view(basis, spots, rotation, own, error, excitation, reach, vectors, hkl
     columns = basis.T.copy()
     inverse = np.linalg.inv(basis)
     matched = np.zeros(n, np.bool_)
+    found = np.empty((3, n))
     reaches = np.empty(n)
     distances = np.sort(np.sqrt(spots[:, 0] ** 2 + spots[:, 1] ** 2))
     farthest = distances[-1]
@@ -235,98 +237,73 @@ def fit_view(basis, spots, rotation, own, error, excitation, reach, vectors, hkl
         n_matched = match_spots(
             multiply(rotation, columns),
             multiply(rotation, inverse),
-            vectors,
+            vectors.T.copy(),
             reaches,
             LAST,
             excitation,
-            0,
-            hkl,
+            found,
             matched,
         )
+        hkl[:] = found.T
         if k == _N_ROUNDS:
             break
         if n_matched < 3:
             continue
         normal, right = normal_equations(
-            basis, rotation, own, vectors, hkl, matched, error, excitation
+            basis, rotation, own, vectors, hkl, matched, error, excitation, N_OWN
         )
-        change = np.linalg.solve(normal[:N_OWN, :N_OWN].copy(), right[:N_OWN].copy())
-        moved(rotation, own, change)
+        moved(rotation, own, np.linalg.solve(normal, right))
     return n_matched, matched
 
 
 @njit(cache=True, nogil=True)
-def _likely_orientations(basis, reflections, lengths, spots, excitation):
+def _product(a, b):
+    """Return the sum of the products of the elements of two matrices."""
+    return dot(a[0], b[0]) + dot(a[1], b[1]) + dot(a[2], b[2])
+
+
+@njit(cache=True, nogil=True)
+def _likely_orientations(basis, reflections, lengths, spots, known, excitation):
     """Return orientations that match most spots at once, and how many each."""
     n = len(spots)
     columns = basis.T.copy()
     inverse = np.linalg.inv(basis)
-    distances = np.sqrt((spots**2).sum(1))
-    reach = _FIRST_REACH + _FIRST_RELATIVE * distances
-    squared = excitation * excitation
-    rotations = np.empty((_N_FITTED, 3, 3))
-    counts = np.full(_N_FITTED, -1)
-    hkl = np.empty((n, 3))
+    reach = _FIRST_REACH + _FIRST_RELATIVE * np.sqrt((spots**2).sum(1))
+    points = spots.T.copy()
+    hkl = np.empty((3, n))
     matched = np.empty(n, np.bool_)
-    spot_frame = np.empty((3, 3))
-    frame = np.empty((3, 3))
-    n_tried = 0
-    for j in range(1, min(_N_PAIR_SPOTS, n)):
-        for i in range(j):
-            first, second = spots[i], spots[j]
-            sine = abs(first[0] * second[1] - first[1] * second[0])
-            if sine < _LEAST_SINE * distances[i] * distances[j]:
-                continue
-            both = distances[i] * distances[j]
-            slack = _PAIR_TOLERANCE + _PAIR_RELATIVE * distances[i]
-            slack += _LENGTH_SLACK * squared / distances[i]
-            low_1 = np.searchsorted(lengths, distances[i] - slack)
-            high_1 = np.searchsorted(lengths, distances[i] + slack)
-            slack = _PAIR_TOLERANCE + _PAIR_RELATIVE * distances[j]
-            slack += _LENGTH_SLACK * squared / distances[j]
-            low_2 = np.searchsorted(lengths, distances[j] - slack)
-            high_2 = np.searchsorted(lengths, distances[j] + slack)
-            product = dot(first, second)
-            slack = _PAIR_TOLERANCE * (distances[i] + distances[j])
-            slack += 2 * _PAIR_RELATIVE * both + _PRODUCT_SLACK * squared
-            set_frame(first, second, 1.0, spot_frame)
-            for a in range(low_1, high_1):
-                for b in range(low_2, high_2):
-                    found = dot(reflections[a], reflections[b])
-                    if abs(found - product) < slack:
-                        sign = 1.0
-                    elif abs(found + product) < slack:
-                        sign = -1.0
-                    else:
-                        continue
-                    n_tried += 1
-                    if n_tried > _MOST_TRIED:
-                        return rotations, counts
-                    if not set_frame(reflections[a], reflections[b], sign, frame):
-                        continue
-                    rotation = multiply(spot_frame.T, frame)
-                    worst = np.argmin(counts)
-                    n_matched = match_spots(
-                        multiply(rotation, columns),
-                        multiply(rotation, inverse),
-                        spots,
-                        reach,
-                        _FIRST_MATCH,
-                        excitation,
-                        counts[worst],
-                        hkl,
-                        matched,
-                    )
-                    if n_matched <= counts[worst]:
-                        continue
-                    place = worst
-                    for k in range(_N_FITTED):
-                        if counts[k] >= 0 and (rotation * rotations[k]).sum() > _SAME:
-                            place = k
-                    if n_matched > counts[place]:
-                        counts[place] = n_matched
-                        rotations[place] = rotation
-    return rotations, counts
+    best = np.empty((_N_FITTED, 3, 3))
+    counts = np.full(_N_FITTED, -1)
+    proposed = pair_rotations(
+        reflections,
+        lengths,
+        spots[:_N_PAIR_SPOTS],
+        _PAIR_TOLERANCE,
+        _PAIR_RELATIVE,
+        excitation,
+        _MOST_TRIED,
+    )
+    for rotation in np.concatenate((known, proposed)):
+        n_matched = match_spots(
+            multiply(rotation, columns),
+            multiply(rotation, inverse),
+            points,
+            reach,
+            _FIRST_MATCH,
+            excitation,
+            hkl,
+            matched,
+        )
+        place = np.argmin(counts)
+        if n_matched <= counts[place]:
+            continue
+        for k in range(_N_FITTED):
+            if counts[k] >= 0 and _product(rotation, best[k]) > _SAME:
+                place = k
+        if n_matched > counts[place]:
+            counts[place] = n_matched
+            best[place] = rotation
+    return best, counts
 
 
 @njit(cache=True, nogil=True)
@@ -358,20 +335,17 @@ def orient_distorted(
         Orientation, and distortion and shift.
     """
     rotations, counts = _likely_orientations(
-        basis, reflections, lengths, spots, excitation
+        basis, reflections, lengths, spots, known, excitation
     )
     vectors = np.empty_like(spots)
     hkl = np.empty_like(spots)
     best = 0
     best_rotation = np.eye(3)
     best_own = np.zeros(4)
-    for k in range(_N_FITTED + len(known)):
-        if k < _N_FITTED:
-            if counts[k] < 3:
-                continue
-            rotation = rotations[k].copy()
-        else:
-            rotation = known[k - _N_FITTED].copy()
+    for k in range(_N_FITTED):
+        if counts[k] < 3:
+            continue
+        rotation = rotations[k].copy()
         own = np.zeros(4)
         n_matched, _ = fit_view(
             basis, spots, rotation, own, error, excitation, reach, vectors, hkl

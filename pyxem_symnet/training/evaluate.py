@@ -188,7 +188,7 @@ def compute_logits(
     noise: str,
     *,
     seed: int = 0,
-    batch_size: int = 8,
+    batch_size: int = 4,
     n_workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -246,7 +246,7 @@ def compute_probabilities(
     noise: str,
     *,
     seed: int = 0,
-    batch_size: int = 8,
+    batch_size: int = 4,
     n_workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
@@ -303,6 +303,7 @@ def _answers(
         multiprocessing_context="fork" if n_workers else None,
         # The next batch is for whoever is free: lattices take unequally long
         in_order=False,
+        prefetch_factor=1 if n_workers else None,
     )
     device = next(model.parameters()).device
     answers = {}

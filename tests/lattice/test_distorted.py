@@ -13,6 +13,7 @@ from pyxem_symnet.lattice.distorted import _step, _View, polish_distorted
 from pyxem_symnet.lattice.indexing import STRAINS, SpotList
 from pyxem_symnet.lattice.metric import list_reflections, reduce_metric
 from pyxem_symnet.lattice.view_fit import (
+    N_ALL,
     N_OWN,
     fit_view,
     normal_equations,
@@ -99,11 +100,12 @@ def test_normal_equations_are_of_the_derivatives(known):
     slopes = np.stack(
         [(residuals(-h * e) - residuals(h * e)) / (2 * h) for e in np.eye(13)], -1
     )
+    limits = error, excitation, N_ALL
     normal, right = normal_equations(
-        basis, view.rotation, own, view.vectors, hkl, matched, error, excitation
+        basis, view.rotation, own, view.vectors, hkl, matched, *limits
     )
     empty, none = normal_equations(
-        basis, view.rotation, own, view.vectors, hkl, 0 * matched > 1, error, excitation
+        basis, view.rotation, own, view.vectors, hkl, 0 * matched > 1, *limits
     )
     weight = error**-2
     np.testing.assert_allclose(
@@ -115,6 +117,11 @@ def test_normal_equations_are_of_the_derivatives(known):
         rtol=1e-3,
         atol=1e-6,
     )
+    of_view, own_right = normal_equations(
+        basis, view.rotation, own, view.vectors, hkl, matched, error, excitation, N_OWN
+    )
+    np.testing.assert_array_equal(of_view, normal[:N_OWN, :N_OWN])
+    np.testing.assert_array_equal(own_right, right[:N_OWN])
 
 
 def test_views_put_aside_one_by_one_or_all_at_once(known, seen):
@@ -134,7 +141,7 @@ def test_views_put_aside_one_by_one_or_all_at_once(known, seen):
         place = np.r_[own, 0:6]
         found = normal_equations(
             basis, view.rotation, view.own, view.vectors, view.hkl, view.matched, 0.006,
-            0.05,
+            0.05, N_ALL,
         )  # fmt: skip
         normal[np.ix_(place, place)] += found[0]
         right[place] += found[1]

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from pyxem_symnet.lattice.electrons import electron_wavelength, on_ewald_sphere
 from pyxem_symnet.lattice.matching import count_matches
 from pyxem_symnet.lattice.metric import list_reflections
-from pyxem_symnet.lattice.orient import orient_view
+from pyxem_symnet.lattice.orient import orient_view, pair_rotations
 
 from .cells import BRAVAIS, direct_basis, reduced_metric
 from .patterns import views_of_lattice
@@ -110,3 +110,41 @@ def test_count_equals_brute_force(bravais, size):
     assert 0.1 < expected / len(reach) < 0.9
     # Along the beam, three places are looked at for each spot
     assert 0.97 * expected <= found <= expected
+
+
+def test_pairs_lie_on_pairs():
+    """All orientations of spots that are reflections, those of a pair among them."""
+    _, cell = BRAVAIS["oP"]
+    basis = np.linalg.cholesky(reduced_metric(direct_basis(cell)))
+    hkl, lengths = list_reflections(basis @ basis.T, 0.6, 20000)
+    reflections = hkl @ basis
+    wrong_hand = np.diag([1.0, 1.0, -1.0])
+    rotation = Rotation.random(random_state=5).as_matrix()
+    first, second = reflections[4] @ rotation.T, -reflections[9] @ rotation.T
+    # Into the plane of the detector
+    normal = np.cross(first, second)
+    turn = Rotation.align_vectors([[0, 0, 1]], [normal])[0].as_matrix()
+    rotation = turn @ rotation
+    vectors = np.array([first, second]) @ turn.T
+    found = pair_rotations(reflections, lengths, vectors, 1e-6, 0.0, 1e-9, 1000)
+    assert len(found) > 1
+    for one in found:
+        np.testing.assert_allclose(one @ one.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(one) == pytest.approx(1)
+        indices = vectors @ one @ np.linalg.inv(basis)
+        np.testing.assert_allclose(indices, indices.round(), atol=1e-4)
+    assert min(abs(found - rotation).max((1, 2))) < 1e-9
+    assert min(abs(found - wrong_hand @ rotation).max((1, 2))) > 0.1
+    np.testing.assert_array_equal(
+        pair_rotations(reflections, lengths, vectors, 1e-6, 0.0, 1e-9, 2), found[:2]
+    )
+
+
+def test_pairs_in_line_say_nothing():
+    _, cell = BRAVAIS["oP"]
+    basis = np.linalg.cholesky(reduced_metric(direct_basis(cell)))
+    hkl, lengths = list_reflections(basis @ basis.T, 0.6, 20000)
+    reflections = hkl @ basis
+    length = lengths[0]
+    vectors = np.array([[length, 0, 0], [2 * length, 0, 0]])
+    assert not len(pair_rotations(reflections, lengths, vectors, 0.01, 0.01, 0.03, 9))
