@@ -189,17 +189,7 @@ def fill_reflections(metric, radius, hkl, squares):
             if h == 0 and k == 0:
                 first = 1
             for l in range(first, last + 1):  # noqa: E741
-                square = (
-                    h * h * metric[0, 0]
-                    + k * k * metric[1, 1]
-                    + l * l * metric[2, 2]
-                    + 2
-                    * (
-                        h * k * metric[0, 1]
-                        + h * l * metric[0, 2]
-                        + k * l * metric[1, 2]
-                    )
-                )
+                square = c + l * (2 * b + l * metric[2, 2])
                 if square > limit:
                     continue
                 if n == len(squares):

@@ -117,7 +117,8 @@ def orient_view(
                 hkl,
                 matched,
             )
-            if n < 2:
+            # Fewer within a wider reach than the best has within a narrower one
+            if n < max(best, 2):
                 break
         if n > best:
             best = n

@@ -101,7 +101,7 @@ def load_crystals(
     source = Path(source)
     if source.is_dir():
         crystals = PackedReflections.from_store(source, select)
-        return crystals.take(_limited(crystals.material_id, limit, seed))
+        return crystals.take(choose_by_name(crystals.material_id, limit, seed))
     chosen = [
         crystal
         for crystal in read_table(source)
@@ -109,11 +109,22 @@ def load_crystals(
     ]
     if not chosen:
         raise NoCrystalsError(f"{source.name} holds no crystal of the split {split!r}.")
-    kept = _limited([crystal.material_id for crystal in chosen], limit, seed)
+    kept = choose_by_name([crystal.material_id for crystal in chosen], limit, seed)
     return _compute([chosen[index] for index in kept])
 
 
-def _limited(names: Sequence[str], limit: int | None, seed: int) -> np.ndarray:
+def choose_by_name(names: Sequence[str], limit: int | None, seed: int) -> np.ndarray:
+    """Return where the crystals are that come first by name and seed, in order.
+
+    Parameters
+    ----------
+    names
+        Names of the crystals.
+    limit
+        Largest number. All if None.
+    seed
+        Seed. With a smaller limit, it is some of the same crystals.
+    """
     if limit is None or limit >= len(names):
         return np.arange(len(names))
     order = np.argsort([name_fraction(f"{seed}:{name}") for name in names])

@@ -17,6 +17,7 @@ from pyxem_symnet.symmetry import PAPER_SPACE_GROUPS
 from pyxem_symnet.training.calibrate import fit_calibration
 from pyxem_symnet.training.evaluate import (
     Predictions,
+    choose_by_name,
     load_crystals,
     predict,
     report,
@@ -49,12 +50,16 @@ class Measurement:
         ``"clean"`` or ``"noisy"``.
     split
         ``"test"`` or ``"unseen-types"``.
+    limit
+        Largest number of crystals, if fewer than those of the split that
+        were loaded.
     """
 
     protocol: str
     views: int
     noise: str
     split: str
+    limit: int | None = None
 
 
 #: Orientation protocols and numbers of views on the card of a model for any views
@@ -114,9 +119,11 @@ def measure(
     for item in what:
         if item.split not in crystals:
             continue
+        of_split = crystals[item.split]
+        chosen = choose_by_name(of_split.material_id, item.limit, seed)
         predictions, n_outside = predict(
             model,
-            crystals[item.split],
+            of_split.take(chosen),
             item.protocol,
             item.views,
             item.noise,
@@ -125,7 +132,10 @@ def measure(
         )
         result = {
             "model": name,
-            **dataclasses.asdict(item),
+            "protocol": item.protocol,
+            "views": item.views,
+            "noise": item.noise,
+            "split": item.split,
             "noise_version": PROTOCOLS[item.noise].name,
             "seed": seed,
             "n_outside": n_outside,
@@ -208,17 +218,18 @@ def finish(
         )
     if getattr(model, "lattice", None) is not None:
         _learn_to_weigh(model, store, Path(trained).parent, n_workers, report_line)
-    figures = []
-    for orientation in CARD if axes is None else [("axes", axes)]:
-        figures += measure(
-            model,
-            store,
-            measurements([orientation]),
-            name=Path(out).stem,
-            limit=_affordable(model, orientation[1], limit),
-            n_workers=n_workers,
-            progress=progress,
-        )
+    figures = measure(
+        model,
+        store,
+        [
+            dataclasses.replace(item, limit=_affordable(model, item.views))
+            for item in measurements(CARD if axes is None else [("axes", axes)])
+        ],
+        name=Path(out).stem,
+        limit=limit,
+        n_workers=n_workers,
+        progress=progress,
+    )
     learnt = {"trained_range": _trained_range(model.record), "figures": figures}
     save_checkpoint(out, model, {**model.record, **record, **learnt})
     return figures
@@ -234,11 +245,10 @@ def _trained_range(record: dict) -> dict[str, list[float]]:
     return ranges
 
 
-def _affordable(model: nn.Module, views: int, limit: int | None) -> int | None:
-    """Return how many crystals to measure on."""
-    if views == 1 or getattr(model, "lattice", None) is None:
-        return limit
-    return _LATTICE_LIMIT if limit is None else min(limit, _LATTICE_LIMIT)
+def _affordable(model: nn.Module, views: int) -> int | None:
+    """Return how many crystals to measure on at most, if not on all."""
+    looks = views > 1 and getattr(model, "lattice", None) is not None
+    return _LATTICE_LIMIT if looks else None
 
 
 def _learn_to_weigh(
