@@ -10,19 +10,17 @@ STRUCTURES is the structure table or a reflection store made of it. Writes
 
 import argparse
 import json
-from collections import Counter
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pyarrow.dataset as ds
+from _group_counts import count_groups
 
 from pyxem_symnet.models import load_model
 from pyxem_symnet.simulation.protocols import PROTOCOLS
 from pyxem_symnet.symmetry import LEVELS, PAPER_SPACE_GROUPS, level_of
 from pyxem_symnet.training.finish import Measurement, measure
 from pyxem_symnet.training.metrics import calibration_error
-from pyxem_symnet.training.splits import split_of
 
 HERE = Path(__file__).parent
 PICTURES = HERE.parent / "docs" / "_static"
@@ -132,15 +130,7 @@ def symbol_ceilings(structures) -> list[str]:
     commonest among the training crystals of that symbol, is right in this
     share of the test crystals.
     """
-    source = Path(structures)
-    paths = sorted(source.glob("part-*.parquet")) if source.is_dir() else [source]
-    columns = ["material_id", "structure_type", "space_group"]
-    table = ds.dataset([str(p) for p in paths]).to_table(columns=columns)
-    groups = {split: Counter() for split in ("train", *SPLITS)}
-    for name, kind, number in zip(*(c.to_pylist() for c in table), strict=True):
-        split = split_of(name, kind)
-        if split in groups:
-            groups[split][number] += 1
+    groups = count_groups(structures, ("train", *SPLITS))
     lines = ["| split | 72 groups | all groups |", "| --- | ---: | ---: |"]
     for split in SPLITS:
         cells = []

@@ -91,7 +91,7 @@ def zone_rotations(
     ValueError
         If there are fewer than `n` such zone axes.
     """
-    indices = _zone_indices()
+    indices, weights = zone_axes()
     if n > len(indices):
         raise ValueError(
             f"There are {len(indices)} zone axes with indices up to "
@@ -99,7 +99,6 @@ def zone_rotations(
             "random_rotations()."
         )
     device = _device(generator)
-    weights = indices.abs().sum(-1) ** -2.0
     drawn = torch.multinomial(weights.to(device), n, generator=generator)
     sense = 1 - 2 * torch.randint(2, (n, 1), generator=generator, device=device)
     zones = indices.to(device)[drawn] * sense
@@ -116,6 +115,26 @@ def zone_rotations(
     )
     tilt = _about_axis(axis, math.radians(mistilt) * uniform[2].sqrt())
     return tilt @ spin @ frames
+
+
+def zone_axes() -> tuple[Tensor, Tensor]:
+    """Return the zone axes that :func:`zone_rotations` draws from.
+
+    Returns
+    -------
+    indices
+        One of each [uvw] and [-u-v-w] without common factors, of shape
+        (axes, 3).
+    weights
+        What they are drawn in proportion to, of shape (axes,).
+    """
+    span = torch.arange(-_LARGEST_ZONE_INDEX, _LARGEST_ZONE_INDEX + 1)
+    indices = torch.cartesian_prod(span, span, span)
+    u, v, w = indices.unbind(-1)
+    coprime = torch.gcd(torch.gcd(u, v), w) == 1
+    first = (u > 0) | ((u == 0) & ((v > 0) | ((v == 0) & (w > 0))))
+    indices = indices[coprime & first]
+    return indices, indices.abs().sum(-1) ** -2.0
 
 
 def tilt_series(start: Tensor, axis: Tensor, angles: Tensor) -> Tensor:
@@ -145,16 +164,6 @@ def tilt_series(start: Tensor, axis: Tensor, angles: Tensor) -> Tensor:
 
 def _device(generator: torch.Generator | None) -> torch.device:
     return torch.device("cpu") if generator is None else generator.device
-
-
-def _zone_indices() -> Tensor:
-    """Return one of each [uvw] and [-u-v-w] without common factors."""
-    span = torch.arange(-_LARGEST_ZONE_INDEX, _LARGEST_ZONE_INDEX + 1)
-    indices = torch.cartesian_prod(span, span, span)
-    u, v, w = indices.unbind(-1)
-    coprime = torch.gcd(torch.gcd(u, v), w) == 1
-    first = (u > 0) | ((u == 0) & ((v > 0) | ((v == 0) & (w > 0))))
-    return indices[coprime & first]
 
 
 def _frames(beam: Tensor, across: Tensor) -> Tensor:
