@@ -117,8 +117,7 @@ def orient_view(
                 hkl,
                 matched,
             )
-            # Fewer within a wider reach than the best has within a narrower one
-            if n < max(best, 2):
+            if n < 2:
                 break
         if n > best:
             best = n
