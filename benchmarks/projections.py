@@ -5,7 +5,7 @@
 
 A pattern along a zone axis shows the plane group of the projection, with Friedel's
 law added: one of ten. STRUCTURES is the structure table or a reflection store made
-of it. Writes `projections.md` beside this file. A minute.
+of it. Writes `projections.md` beside this file, within half a minute.
 """
 
 import argparse

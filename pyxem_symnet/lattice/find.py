@@ -10,6 +10,7 @@ lengths, then the pairs of spots, then some of the views and last all of them.
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -70,6 +71,7 @@ _STEPS_OF_VOLUME = 20
 # Least length of a reciprocal vector, in tolerances and in shortest lines
 _TOLERANCES = 2.5
 _OF_SHORTEST_LINE = 0.4
+_log_likelihood = operator.attrgetter("log_likelihood")
 
 
 def find_lattice(
@@ -157,10 +159,6 @@ def find_lattice(
     # All are against spots that lie by chance, and so say which is better
     fits = [fit for fit in fits if fit.n_matched]
     return max(fits, key=_log_likelihood, default=None)
-
-
-def _log_likelihood(fit: LatticeFit) -> float:
-    return fit.log_likelihood
 
 
 def spot_list(view: np.ndarray, wavelength: float) -> SpotList:
