@@ -42,6 +42,7 @@ from pyxem_symnet.lattice.ranking import likelihood
 from pyxem_symnet.lattice.reorient import index_nets
 from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
 from pyxem_symnet.lattice.search import COARSE, PRECISE, Search
+from pyxem_symnet.lattice.sharpen import sharpen
 from pyxem_symnet.lattice.strain import shape_evidence, symmetrised
 from pyxem_symnet.lattice.zones import metrics_of_nets
 
@@ -122,7 +123,9 @@ def find_lattice(
     likeliest lattice found before, too. The best of all are fitted with a
     distortion of each view, unless nets tell most orientations, and the
     likeliest is taken. Its log likelihood is about one for each spot where
-    all of them lie by chance.
+    all of them lie by chance. Where positions turn out to be precise once
+    reflections may be far from the Ewald sphere
+    (:func:`~pyxem_symnet.lattice.sharpen.sharpen`), that is the lattice.
     """
     wavelength = electron_wavelength(beam_energy)
     spots = [spot_list(view, wavelength) for view in views]
@@ -130,6 +133,7 @@ def find_lattice(
     if not spots:
         return None
     fits, shortest = _search(spots, PRECISE)
+    sharp = None
     if fits:
         nets = find_nets(spots, PRECISE)
         fit = _likeliest(fits, spots, nets, PRECISE, shortest, wavelength)
@@ -137,6 +141,9 @@ def find_lattice(
         if fit.n_matched > _EXPLAINED * fit.n_spots:
             return fit
         fits = [fit] if fit.n_matched else []
+        sharp = sharpen(fit, spots, shortest)
+        if sharp is not None and sharp.n_matched > _EXPLAINED * sharp.n_spots:
+            return sharp
     distorted: list[LatticeFit] = []
     for search in COARSE:
         if not common_distortion:
@@ -158,7 +165,11 @@ def find_lattice(
         fits.append(fit)
     # All are against spots that lie by chance, and so say which is better
     fits = [fit for fit in fits if fit.n_matched]
-    return max(fits, key=_log_likelihood, default=None)
+    fit = max(fits, key=_log_likelihood, default=None)
+    if fit is None:
+        return None
+    sharp = [one for one in (sharp, sharpen(fit, spots, shortest)) if one is not None]
+    return max(sharp, key=lambda one: one.n_matched / one.n_spots, default=fit)
 
 
 def spot_list(view: np.ndarray, wavelength: float) -> SpotList:

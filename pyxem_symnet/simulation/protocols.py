@@ -97,11 +97,33 @@ THICK = dataclasses.replace(
     double_strength=(0.001, 0.05),
 )
 
+#: Crystals of 5 to 100 nm in a parallel or precessed beam, with spots where they
+#: belong: what thickness does to intensities, and to how far from the Ewald sphere
+#: reflections are seen, without any other defect
+THICK_CLEAN = dataclasses.replace(
+    CLEAN_2,
+    name="thick-clean-1",
+    excitation_error=(0.008, 0.05),
+    precession_probability=0.3,
+    precession_angle=(0.1, 1.0),
+    slab_probability=1.0,
+    thickness=(50.0, 1000.0),
+    b_factor=(0.2, 1.5),
+    intensity_jitter=(0.0, 1.0),
+    gamma=(0.5, 1.0),
+    decades=(2.0, 3.0),
+    double_probability=0.5,
+    double_strength=(0.001, 0.05),
+)
+
 #: Latest versions by name, then every version under its own
 PROTOCOLS: dict[str, Protocol] = {
     "clean": CLEAN_2,
     "noisy": NOISY_2,
     "harsh": HARSH,
     "thick": THICK,
+    "thick-clean": THICK_CLEAN,
 }
-PROTOCOLS |= {p.name: p for p in (CLEAN_1, CLEAN_2, NOISY_1, NOISY_2, HARSH, THICK)}
+PROTOCOLS |= {
+    p.name: p for p in (CLEAN_1, CLEAN_2, NOISY_1, NOISY_2, HARSH, THICK, THICK_CLEAN)
+}

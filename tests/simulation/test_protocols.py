@@ -60,6 +60,7 @@ def test_numbers_change_with_the_version_only():
         "noisy-2": "47d2f8b51217",
         "harsh-1": "0e94173ba54c",
         "thick-1": "02c62f354fd4",
+        "thick-clean-1": "bdd24a81e7c5",
     }
 
 
@@ -69,6 +70,7 @@ def test_names_mean_the_latest_version():
         "noisy": "noisy-2",
         "harsh": "harsh-1",
         "thick": "thick-1",
+        "thick-clean": "thick-clean-1",
     }
     for name, version in latest.items():
         assert PROTOCOLS[name] is PROTOCOLS[version]
