@@ -2,7 +2,7 @@
 """Simulate dynamical patterns of test crystals with Bloch waves (abTEM).
 
     python benchmarks/dynamical_set.py STRUCTURES SET.parquet [--crystals N]
-        [--views N] [--max-volume A3] [--precession DEGREES] [--azimuths N]
+        [--views N] [--max-volume A3] [--precession DEGREES] [--azimuths N] [--seed N]
 
 STRUCTURES is the structure table, SET.parquet the file to write: a row a
 crystal of the test split, with every beam of every view. What `dynamical.py`
@@ -292,6 +292,7 @@ def main() -> None:
     parser.add_argument("--max-volume", type=float, default=default.max_volume)
     parser.add_argument("--precession", type=float, default=default.precession_angle)
     parser.add_argument("--azimuths", type=int, default=default.n_azimuths)
+    parser.add_argument("--seed", type=int, default=default.seed)
     options = parser.parse_args()
     settings = SetSettings(
         n_crystals=options.crystals,
@@ -299,6 +300,7 @@ def main() -> None:
         max_volume=options.max_volume,
         precession_angle=options.precession,
         n_azimuths=options.azimuths,
+        seed=options.seed,
     )
     write_set(options.structures, options.set, settings)
 

@@ -133,7 +133,7 @@ def find_lattice(
     if not spots:
         return None
     fits, shortest = _search(spots, PRECISE)
-    sharp = None
+    sharpened: list[LatticeFit] = []
     if fits:
         nets = find_nets(spots, PRECISE)
         fit = _likeliest(fits, spots, nets, PRECISE, shortest, wavelength)
@@ -142,8 +142,10 @@ def find_lattice(
             return fit
         fits = [fit] if fit.n_matched else []
         sharp = sharpen(fit, spots, shortest)
-        if sharp is not None and sharp.n_matched > _EXPLAINED * sharp.n_spots:
-            return sharp
+        if sharp is not None:
+            if sharp.n_matched > _EXPLAINED * sharp.n_spots:
+                return sharp
+            sharpened.append(sharp)
     distorted: list[LatticeFit] = []
     for search in COARSE:
         if not common_distortion:
@@ -168,8 +170,10 @@ def find_lattice(
     fit = max(fits, key=_log_likelihood, default=None)
     if fit is None:
         return None
-    sharp = [one for one in (sharp, sharpen(fit, spots, shortest)) if one is not None]
-    return max(sharp, key=lambda one: one.n_matched / one.n_spots, default=fit)
+    sharp = sharpen(fit, spots, shortest)
+    if sharp is not None:
+        sharpened.append(sharp)
+    return max(sharpened, key=lambda one: one.n_matched / one.n_spots, default=fit)
 
 
 def spot_list(view: np.ndarray, wavelength: float) -> SpotList:
