@@ -30,6 +30,9 @@ _WINDOW = 9
 _BEAM_EDGE = 0.02
 # Patterns that make a constant value a defect instead of a coincidence
 _CONSTANT = 4
+# Constant pixels, so many together, that fall to this part of their brightest one at
+# their edge, are a beam that was simulated without noise
+_FEWEST_OF_BEAM, _FALLEN = 9, 0.2
 # Shadows are looked for in a map of about so many blocks along its longer
 # side, of at least so many pixels each
 _BLOCKS, _BLOCK = 64, 4
@@ -47,6 +50,8 @@ _SHADOW_BLOCKS = 6
 _SHADOW_DEPTH = 0.4
 # Part of a shadow's edge that has to be sharp
 _SHADOW_EDGE = 0.7
+# The direct beam is seen where all is darker than this part of it, so many blocks away
+_AROUND_BEAM, _BEAM_BLOCKS = 0.1, 4
 # Part of the detector's longer side that a beam stop is narrower than
 _STOP_WIDTH = 0.22
 
@@ -190,7 +195,7 @@ def _dead(scan: _Summary) -> np.ndarray:
     dead = scan.broken | _saturated(scan)
     if scan.n >= _CONSTANT:
         # One value, and not that of a pixel that simply saw no electron
-        dead |= scan.constant & ~nothing & ~scan.top
+        dead |= _constant(scan)
     usable = ~dead & ~nothing
     if not usable.any():
         return scan.broken
@@ -233,6 +238,21 @@ def _facing_neighbours(counts, usable, side: int) -> np.ndarray:
     vertical = np.minimum(moved(0, side), moved(2 * side, side))
     horizontal = np.minimum(moved(side, 0), moved(side, 2 * side))
     return np.maximum(vertical, horizontal)
+
+
+def _constant(scan: _Summary) -> np.ndarray:
+    """Return areas of constant values that are not a direct beam without noise."""
+    labels, _ = ndimage.label(scan.constant & ~scan.nothing, np.ones((3, 3)))
+    found = (labels > 0) & ~scan.top
+    inside = ndimage.minimum_filter(labels, 3, mode="nearest") > 0
+    for label, place in enumerate(ndimage.find_objects(labels), start=1):
+        area = labels[place] == label
+        values = scan.mean[place]
+        edge = values[area & ~inside[place]]
+        is_blob = area.sum() >= _FEWEST_OF_BEAM and edge.size < area.sum()
+        if is_blob and np.median(edge) < _FALLEN * values[area].max():
+            found[place][area] = False
+    return found
 
 
 def _saturated(scan: _Summary) -> np.ndarray:
@@ -346,7 +366,18 @@ def _is_sharp(part: np.ndarray, blocks: np.ndarray, filled: np.ndarray) -> bool:
     few = part.mean() < _MOST_SHADOW and level
     touches = part[0].any() or part[-1].any() or part[:, 0].any() or part[:, -1].any()
     solid = ndimage.binary_fill_holes(part).sum() <= 1.2 * part.sum()
-    return bool(steep.mean() >= _SHADOW_EDGE and few and (touches or solid))
+    # Nothing hangs free beside a beam that is seen but the gap around it
+    held = touches or (solid and not _is_beam_seen(blocks))
+    return bool(steep.mean() >= _SHADOW_EDGE and few and held)
+
+
+def _is_beam_seen(blocks: np.ndarray) -> bool:
+    """Tell whether the brightest place is a spot, as what is left of a halo is not."""
+    row, column = np.unravel_index(blocks.argmax(), blocks.shape)
+    rows, columns = np.indices(blocks.shape)
+    distance = np.hypot(rows - row, columns - column).round()
+    around = blocks[distance == _BEAM_BLOCKS]
+    return bool(around.size and around.max() < _AROUND_BEAM * blocks[row, column])
 
 
 def _outline(part, mean, excluded, filled, side: int) -> np.ndarray:

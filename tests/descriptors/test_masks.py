@@ -145,3 +145,28 @@ def test_values_broken_in_few_patterns_are_no_defect():
 def test_no_patterns_are_refused():
     with pytest.raises(ValueError, match="without a pattern"):
         find_masks([])
+
+
+def blob(x, y):
+    """Return a disc that ends at a radius of 12 pixels, as simulations draw them."""
+    square = (COLUMN - x) ** 2 + (ROW - y) ** 2
+    return np.exp(-square / 30) * (square < 144)
+
+
+@pytest.mark.parametrize("brightest", [1.0, 3.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_beam_of_a_simulation_without_noise_is_seen(brightest, seed):
+    """It is constant, and dark all around it, in all patterns."""
+    rng = np.random.default_rng(seed)
+    images = np.zeros((36, SIZE, SIZE), np.float32)
+    for image in images:
+        image += blob(95, 95)
+        turn = np.exp(1j * rng.uniform(0, 2 * np.pi))
+        for i, j in np.ndindex(7, 7):
+            g = turn * (27 * (i - 3) + (27j + 6) * (j - 3))
+            if g:
+                image += rng.uniform(0, 0.1) ** 2 * blob(95 + g.real, 95 + g.imag)
+    images[0] += brightest * blob(95, 130)
+    masks = find_masks(images)
+    assert not masks.shadow.any()
+    assert not masks.combined[np.hypot(COLUMN - 95, ROW - 95) < 12].any()
