@@ -163,7 +163,8 @@ def _paper_groups(predictions: Predictions) -> dict | None:
     figures = summarise(
         predictions.probabilities, predictions.classes, predictions.space_group
     )
-    return {key: figures[key] for key in ("n_crystals", "top1", "top5", "ece")}
+    kept = ("n_crystals", "top1", "top5", "ece", "ece_by_chance")
+    return {key: figures[key] for key in kept}
 
 
 def finish(

@@ -14,6 +14,9 @@ from pyxem_symnet.symmetry import LEVELS, aggregate, level_of
 #: Bins of confidence of the calibration error
 N_BINS = 15
 
+#: Samples in which the calibration error of true confidences is measured
+_N_DRAWN = 200
+
 
 def summarise(
     probabilities: np.ndarray, classes: Sequence[int], truths: Sequence[int]
@@ -36,10 +39,13 @@ def summarise(
         ``n_crystals``; ``top1`` and ``top5`` by level as ``micro``
         (share of crystals) and ``macro`` (mean over the labels present);
         ``ece``, the expected calibration error of the first answer, by
-        level; ``recall`` by space group. Fractions, not percent.
+        level, and ``ece_by_chance``, what it would be in the mean if all
+        confidences were true, since the crystals are finitely many;
+        ``recall`` by space group. Fractions, not percent.
     """
     truths = np.asarray(truths)
-    summary = {"n_crystals": len(truths), "top1": {}, "top5": {}, "ece": {}}
+    names = ("top1", "top5", "ece", "ece_by_chance")
+    summary = {"n_crystals": len(truths)} | {name: {} for name in names}
     for level in LEVELS:
         at_level, labels = aggregate(probabilities, classes, level)
         place = {label: index for index, label in enumerate(labels)}
@@ -58,6 +64,7 @@ def summarise(
                     str(numbers[index]): share for index, share in recall.items()
                 }
         summary["ece"][level] = calibration_error(at_level, target)
+        summary["ece_by_chance"][level] = error_by_chance(at_level.max(1))
     return summary
 
 
@@ -82,6 +89,21 @@ def calibration_error(probabilities: np.ndarray, target: np.ndarray) -> float:
             n_bins=N_BINS,
         )
     )
+
+
+def error_by_chance(confidence: np.ndarray) -> float:
+    """Return the mean calibration error of confidences that are all true.
+
+    Parameters
+    ----------
+    confidence
+        Probability of the first answer, of shape (crystals,).
+    """
+    place = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)
+    drawn = np.random.default_rng(0).random((_N_DRAWN, len(confidence)))
+    surplus = (drawn < confidence) - confidence
+    in_bin = place[:, None] == np.arange(N_BINS)
+    return float(np.abs(surplus @ in_bin).sum(1).mean() / len(confidence))
 
 
 def _recall(right: np.ndarray, target: np.ndarray) -> dict[int, float]:

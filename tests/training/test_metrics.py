@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 
 from pyxem_symnet.training.evaluate import Predictions, report
-from pyxem_symnet.training.metrics import calibration_error, summarise
+from pyxem_symnet.training.metrics import (
+    calibration_error,
+    error_by_chance,
+    summarise,
+)
 
 CLASSES = (0, 1, 2, 216, 225)
 
@@ -46,6 +50,20 @@ def test_calibration_error():
     sure = np.tile([0.75, 0.25], (4, 1))
     assert calibration_error(sure, np.array([0, 0, 0, 1])) == pytest.approx(0)
     assert calibration_error(sure, np.array([0, 0, 1, 1])) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("n_crystals", [20, 400])
+def test_error_by_chance_is_that_of_true_confidences(n_crystals):
+    random = np.random.default_rng(1)
+    confidence = random.uniform(0.5, 1, n_crystals)
+    probabilities = np.column_stack([confidence, 1 - confidence])
+    drawn = random.random((300, n_crystals)) > confidence
+    errors = [calibration_error(probabilities, wrong.astype(int)) for wrong in drawn]
+    assert error_by_chance(confidence) == pytest.approx(np.mean(errors), rel=0.06)
+
+
+def test_no_error_by_chance_where_all_is_certain():
+    assert error_by_chance(np.ones(5)) == 0
 
 
 def test_report_counts_agreeing_crystals_apart():
