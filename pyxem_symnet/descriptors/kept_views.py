@@ -22,6 +22,16 @@ _SEED = 20200706
 # Weights are whole multiples of one part in so many: float32 adds those of
 # thousands of spots exactly, and so in any order
 _STEPS = 4096
+# A sum of relative intensities, times this, has a fraction as good as drawn
+_CHANCES = 16.0
+# Bins in which views are counted whose slots are the same in all tables
+_COUNTS = 2048
+_MULTIPLIER, _BITS = 2654435761, 31
+# Views are repeated if this share of them has at least so many in its bin, and then
+# those that are rarer than the commonest by more than a factor are left out
+_REPEATED, _ALIKE = 0.5, 3
+_RARE = 0.15
+_FEWEST_VIEWS = 4
 
 
 class KeptViews(nn.Module):
@@ -32,7 +42,13 @@ class KeptViews(nn.Module):
     share a slot, so that a large grain does not push out the others.
     Different views may share one by chance; in several tables of slots,
     with different chances, hardly a view is lost in all.
-    Neither slots nor score change when the pattern is turned or
+
+    At the boundaries of grains two patterns lie over each other and have
+    the most spots. So in as many further tables another view stays, as
+    good as drawn by lot; and :meth:`count_alike` counts alike views,
+    which tells the patterns of a grain from those of its boundaries.
+
+    Neither slots nor scores change when the pattern is turned or
     mirrored, or its intensities are scaled.
 
     Tensors of several sets of views are merged by :func:`stronger`, in
@@ -48,7 +64,7 @@ class KeptViews(nn.Module):
     n_views
         Number of views that :meth:`views` returns at most.
     n_tables
-        Number of tables of slots of each crystal.
+        Number of tables of slots of each crystal, of either kind.
 
     Notes
     -----
@@ -100,11 +116,13 @@ class KeptViews(nn.Module):
         Returns
         -------
         kept
-            For each slot of each table its score, then x and y in 1/Å and the
-            intensity of each of the spots: 1 + 3 * n_spots values. The
-            score is the number of all spots of the view and a fraction
-            that depends on their intensities. A slot without a view and
-            a place without a spot hold zeros. Views of fewer than three
+            For each slot of each table its score, the view's slots in
+            all tables, then x and y in 1/Å and the intensity of each of
+            the spots: 1 + n_tables + 3 * n_spots values. The score is the
+            number of all spots of the view and a fraction that depends
+            on their intensities; in the second half of the tables, one
+            to two, by that fraction alone. A slot without a view and a
+            place without a spot hold zeros. Views of fewer than three
             spots are not kept.
         """
         intensities = spots.intensities.float()
@@ -112,25 +130,29 @@ class KeptViews(nn.Module):
         is_double = spots.positions.dtype == torch.float64
         positions = spots.positions if is_double else spots.positions.float()
         positions = torch.where(seen.unsqueeze(-1), positions, 0.0)
-        x, y = positions.unbind(-1)
-        # Each step rounds alike wherever it runs, as a norm need not
-        distance = (x * x + y * y).sqrt().float()
-        relative = Spots(positions, intensities).relative_intensities()
-        relative = torch.where(seen, relative, 0.0)
-        scores = _scores(seen.sum(-1), relative).unsqueeze(-1)
-        nearest = self._nearest(positions, intensities, distance)
-        rows = torch.cat((scores, nearest), -1)
-        rows = torch.where(scores > 0, rows, 0.0)
+        distance, relative = self._measures(positions, intensities)
         slots = self._slots(distance, relative)
-        n_slots = self.n_tables * self.n_slots
+        nearest = self._nearest(positions, intensities, distance)
+        scores = _scores(seen.sum(-1), relative)
+        views = torch.cat((slots.to(nearest), nearest), -1)
+        views = views.unsqueeze(1).expand(-1, 2, -1)
+        rows = torch.cat((scores.unsqueeze(-1), views), -1)
+        rows = torch.where(scores.unsqueeze(-1) > 0, rows, 0.0)
+        # Of each kind of score a half of the tables
+        n_tables = 2 * self.n_tables
+        n_slots = n_tables * self.n_slots
+        kind = torch.arange(n_tables, device=rows.device) // self.n_tables
+        first = self.n_slots * torch.arange(n_tables, device=rows.device)
+        slots = slots.repeat(1, 2) + first
         if groups is None:
-            kept = rows.new_zeros(len(rows), n_slots, rows.shape[1])
-            views = torch.arange(len(rows), device=rows.device)
-            kept[views.unsqueeze(1), slots] = rows.unsqueeze(1)
+            kept = rows.new_zeros(len(rows), n_slots, rows.shape[-1])
+            each = torch.arange(len(rows), device=rows.device)
+            kept[each.unsqueeze(1), slots] = rows[:, kind]
             return kept
         places = (groups.unsqueeze(1) * n_slots + slots).flatten()
         places, order = places.sort(stable=True)
-        rows = _strongest_ahead(rows[order // self.n_tables], places)
+        rows = rows[order // n_tables, kind[order % n_tables]]
+        rows = _strongest_ahead(rows, places)
         # The first of each run, which now holds its strongest, is kept
         n_places = n_groups * n_slots
         again = torch.zeros_like(places, dtype=torch.bool)
@@ -139,28 +161,102 @@ class KeptViews(nn.Module):
         kept[torch.where(again, n_places, places)] = rows
         return kept[:-1].unflatten(0, (n_groups, n_slots))
 
-    def views(self, kept: Tensor | np.ndarray) -> list[np.ndarray]:
-        """Return the kept views of one crystal, the best score first.
+    def count_alike(
+        self, spots: Spots, groups: Tensor | None = None, n_groups: int | None = None
+    ) -> Tensor:
+        """Return how many views there are of each of some kinds.
+
+        Counts of several sets of views add up.
+
+        Parameters
+        ----------
+        spots, groups, n_groups
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        alike
+            Of shape (crystals, kinds). Views of the same slots in all
+            tables are of one kind, others seldom.
+        """
+        intensities = spots.intensities.float()
+        positions = spots.positions.float()
+        seen = intensities > 0
+        positions = torch.where(seen.unsqueeze(-1), positions, 0.0)
+        slots = self._slots(*self._measures(positions, intensities))
+        counted = (seen.sum(-1) >= _FEWEST_SPOTS).float()
+        if groups is None:
+            n_groups = len(slots)
+            groups = torch.arange(n_groups, device=slots.device)
+        place = groups * _COUNTS + _kinds(slots, self.n_slots)
+        alike = counted.new_zeros(n_groups * _COUNTS).index_add_(0, place, counted)
+        return alike.unflatten(0, (n_groups, _COUNTS))
+
+    def views(
+        self, kept: Tensor | np.ndarray, alike: Tensor | np.ndarray | None = None
+    ) -> list[np.ndarray]:
+        """Return the kept views of one crystal, the best first.
 
         Parameters
         ----------
         kept
             What :meth:`forward` or a merger returned for the crystal, of
             shape (slots, values).
+        alike
+            What :meth:`count_alike` returned for it, of shape (kinds,).
 
         Returns
         -------
         views
             At most ``n_views`` arrays of shape (spots, 3): x and y in
-            1/Å and the intensity, from the direct beam outwards.
+            1/Å and the intensity, from the direct beam outwards. They are
+            those of the most spots, or, where most views are repeated, as
+            in a map of grains, of those that have the most alike.
         """
         if isinstance(kept, Tensor):
             kept = kept.detach().cpu().numpy()
-        # A view that stayed in several tables is one
-        filled = np.unique(kept[kept[:, 0] > 0], axis=0)
-        best = np.argsort(-filled[:, 0], kind="stable")[: self.n_views]
-        tables = filled[best, 1:].reshape(-1, self.n_spots, 3)
+        if isinstance(alike, Tensor):
+            alike = alike.detach().cpu().numpy()
+        rows = self._commonest(kept, alike)
+        if rows is None:
+            most = kept[: len(kept) // 2]
+            # A view that stayed in several tables is one
+            rows = np.unique(most[most[:, 0] > 0], axis=0)
+            rows = rows[np.argsort(-rows[:, 0], kind="stable")][: self.n_views]
+        tables = rows[:, 1 + self.n_tables :].reshape(-1, self.n_spots, 3)
         return [table[table[:, 2] > 0] for table in tables]
+
+    def _commonest(
+        self, kept: np.ndarray, alike: np.ndarray | None
+    ) -> np.ndarray | None:
+        """Return the rows of views that have the most alike, if most have some."""
+        if alike is None or alike[alike >= _ALIKE].sum() <= _REPEATED * alike.sum():
+            return None
+        drawn = kept[len(kept) // 2 :]
+        rows = np.unique(drawn[drawn[:, 0] > 0], axis=0)
+        slots = rows[:, 1 : 1 + self.n_tables].astype(np.int64)
+        count = alike[_kinds(torch.from_numpy(slots), self.n_slots).numpy()]
+        chosen: list[int] = []
+        for row in np.argsort(-count, kind="stable"):
+            enough = len(chosen) >= _FEWEST_VIEWS
+            rare = enough and count[row] < _RARE * count[chosen[0]]
+            if rare or len(chosen) == self.n_views:
+                break
+            # Two in the same slots of most tables are of one grain
+            same = (slots[chosen] == slots[row]).sum(1)
+            if not (2 * same > self.n_tables).any():
+                chosen.append(row)
+        return rows[chosen]
+
+    def _measures(
+        self, positions: Tensor, intensities: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return distances from the beam and relative intensities."""
+        x, y = positions.unbind(-1)
+        # Each step rounds alike wherever it runs, as a norm need not
+        distance = (x * x + y * y).sqrt().float()
+        relative = Spots(positions, intensities).relative_intensities()
+        return distance, torch.where(intensities > 0, relative, 0.0)
 
     def _nearest(
         self, positions: Tensor, intensities: Tensor, distance: Tensor
@@ -175,7 +271,7 @@ class KeptViews(nn.Module):
         return nn.functional.pad(spots, (0, 0, 0, missing)).flatten(1)
 
     def _slots(self, distance: Tensor, relative: Tensor) -> Tensor:
-        """Return the slots of each view, of shape (views, tables)."""
+        """Return the slot of each view in each table, of shape (views, tables)."""
         weight = relative.sqrt().sqrt()
         place = distance * (_N_BINS / _RADIUS) - 0.5
         lower = place.floor()
@@ -187,9 +283,7 @@ class KeptViews(nn.Module):
             profile.scatter_add_(-1, index.clamp(0, _N_BINS - 1).long(), part)
         # Not a matrix product, whose precision is a setting of the device
         scores = (profile.unsqueeze(1) * self._directions).sum(-1)
-        slots = scores.unflatten(-1, (self.n_tables, self.n_slots)).argmax(-1)
-        tables = torch.arange(self.n_tables, device=slots.device)
-        return slots + self.n_slots * tables
+        return scores.unflatten(-1, (self.n_tables, self.n_slots)).argmax(-1)
 
     def extra_repr(self) -> str:
         """Return the settings, for the printed module."""
@@ -214,9 +308,21 @@ def stronger(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _scores(counts: Tensor, relative: Tensor) -> Tensor:
+    """Return the scores of either kind, of shape (views, 2)."""
     total = (_STEPS * relative).round().sum(-1)
-    scores = counts + total / (2 * _STEPS * counts.clamp_min(1))
-    return torch.where(counts < _FEWEST_SPOTS, 0.0, scores)
+    most = counts + total / (2 * _STEPS * counts.clamp_min(1))
+    drawn = 1 + (total * (_CHANCES / _STEPS)).frac()
+    scores = torch.stack((most, drawn), -1)
+    return torch.where(counts.unsqueeze(-1) < _FEWEST_SPOTS, 0.0, scores)
+
+
+def _kinds(slots: Tensor, n_slots: int) -> Tensor:
+    """Return the bin in which views of some slots are counted."""
+    number = torch.zeros_like(slots[:, 0])
+    for slot in slots.unbind(-1):
+        number = (number * n_slots + slot) % 2**_BITS
+    # Numbers that are near each other are not in bins that are
+    return (number * _MULTIPLIER % 2**_BITS) * _COUNTS // 2**_BITS
 
 
 def _strongest_ahead(rows: Tensor, places: Tensor) -> Tensor:

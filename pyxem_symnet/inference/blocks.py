@@ -79,7 +79,8 @@ def classify_block(selection: np.ndarray, *blocks: np.ndarray, plan: Plan):
 
     def keep(model, part, spots):
         if model.ordered_views is None:
-            features = combine(model.accumulate(view) for view in spots)
+            alone = len(spots) == 1
+            features = combine(model.accumulate(view, alone=alone) for view in spots)
         else:
             crystals = torch.arange(part.size, device=spots[0].positions.device)
             groups = crystals.repeat(len(spots))

@@ -17,7 +17,7 @@ from pyxem_symnet.models.evidence import (
     describe_lattice,
     read_lattice,
 )
-from pyxem_symnet.models.sums import KEPT
+from pyxem_symnet.models.sums import ALIKE, KEPT
 
 if TYPE_CHECKING:
     from pyxem_symnet.lattice import LatticeFit
@@ -36,7 +36,7 @@ def with_lattices(
     Parameters
     ----------
     features
-        Those of crystals, with "kept".
+        Those of crystals, with "kept" and, if there, "alike".
     kept_views
         What kept the views.
     fits
@@ -49,8 +49,10 @@ def with_lattices(
         As :meth:`~pyxem_symnet.models.viewset.ViewSetMSDN.read_lattices`
         returns them.
     """
-    rest = {name: value for name, value in features.items() if name != KEPT}
+    used = (KEPT, ALIKE)
+    rest = {name: value for name, value in features.items() if name not in used}
     kept = features[KEPT].cpu()
+    alike = features[ALIKE].cpu() if ALIKE in features else [None] * len(kept)
     like = features["n_views"]
     read = like.new_zeros(len(kept), 1)
     table = like.new_zeros(len(kept), *TABLE_SHAPE)
@@ -58,7 +60,7 @@ def with_lattices(
     for index, crystal in enumerate(kept):
         fit = None if fits is None else fits[index]
         if fit is None:
-            evidence = read_lattice(kept_views.views(crystal))
+            evidence = read_lattice(kept_views.views(crystal, alike[index]))
         else:
             evidence = describe_lattice(fit, len(fit.views))
         if evidence is not None:

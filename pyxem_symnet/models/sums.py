@@ -20,6 +20,9 @@ from pyxem_symnet.descriptors.kept_views import stronger
 #: Name of the feature that does not add up
 KEPT = "kept"
 
+#: Name of the counts that tell which of the kept views to use
+ALIKE = "alike"
+
 
 def combine(parts: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Return the features of crystals from those of parts of their views.

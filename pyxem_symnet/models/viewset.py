@@ -19,7 +19,7 @@ from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models.evidence import EvidenceHead
 from pyxem_symnet.models.lattice_features import weigh_lattices, with_lattices
 from pyxem_symnet.models.readout import SpotNetwork, merge_settings
-from pyxem_symnet.models.sums import KEPT
+from pyxem_symnet.models.sums import ALIKE, KEPT
 from pyxem_symnet.models.view_features import (
     choose_evenly,
     count_distinct_views,
@@ -146,7 +146,12 @@ class ViewSetMSDN(SpotNetwork):
         return settings
 
     def accumulate(
-        self, spots: Spots, groups: Tensor | None = None, n_groups: int | None = None
+        self,
+        spots: Spots,
+        groups: Tensor | None = None,
+        n_groups: int | None = None,
+        *,
+        alone: bool = False,
     ) -> dict[str, Tensor]:
         """Return descriptors that can be combined over views.
 
@@ -159,6 +164,10 @@ class ViewSetMSDN(SpotNetwork):
             With None, each is one by itself.
         n_groups
             Number of crystals, if groups are given.
+        alone
+            Whether no other views will be combined with these, of which
+            each is one by itself: then none is kept, since a lattice
+            takes several.
 
         Returns
         -------
@@ -169,10 +178,10 @@ class ViewSetMSDN(SpotNetwork):
             (crystals, angles, radii, radii), "n_images" of shape
             (crystals, 1), "image" and "image_square" of shape
             (crystals, width), "n_nets", "net" and "net_square" of the
-            same shapes, all of which add up; and "kept", as
+            same shapes, all of which add up; and "kept" and "alike", as
             :class:`~pyxem_symnet.descriptors.kept_views.KeptViews`
-            returns it, if it is asked for. A view without spots says
-            nothing and is not counted.
+            returns and counts them, if it is asked for. A view without
+            spots says nothing and is not counted.
         """
         features = summed_features(spots, groups, n_groups, self.radial, self.pairs)
         for name in self._of_each_view():
@@ -181,8 +190,9 @@ class ViewSetMSDN(SpotNetwork):
             if groups is None:
                 each, n_each = torch.arange(len(drawn), device=drawn.device), len(drawn)
             features |= self._look(name, drawn, each, spots.counts > 0, n_each)
-        if self.lattice is not None:
+        if self.lattice is not None and not alone:
             features[KEPT] = self.lattice(spots, groups, n_groups)
+            features[ALIKE] = self.lattice.count_alike(spots, groups, n_groups)
         return features
 
     def training_features(
@@ -298,7 +308,7 @@ class ViewSetMSDN(SpotNetwork):
         Returns
         -------
         features
-            "kept" is gone, and there are "lattice_read" of shape
+            "kept" and "alike" are gone, and there are "lattice_read" of shape
             (crystals, 1), one where there is a lattice; "lattice_table"
             of shape (crystals, 230, columns) and "lattice" of shape
             (crystals, values), as

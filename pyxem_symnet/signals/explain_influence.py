@@ -17,7 +17,7 @@ from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.inference.blocks import class_probabilities
 from pyxem_symnet.inference.plan import Plan
 from pyxem_symnet.models.lattice_features import LATTICE_READ
-from pyxem_symnet.models.sums import KEPT, pool, pool_without_each
+from pyxem_symnet.models.sums import ALIKE, KEPT, pool, pool_without_each
 from pyxem_symnet.signals import levels
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Trial:
         self._plan = plan
         self._each = self._accumulate(model, self._spots)
         total = pool(self._each)
-        self._kept = total.get(KEPT)
+        self._kept, self._alike = total.get(KEPT), total.get(ALIKE)
         self._known_lattice = lattice
         # The lattice of all patterns: looked for once, it takes longest
         read = getattr(model, "read_lattices", lambda features, fits: features)
@@ -133,7 +133,7 @@ class Trial:
             return self._known_lattice
         from pyxem_symnet.lattice import find_lattice
 
-        views = self._model.lattice.views(self._kept[0])
+        views = self._model.lattice.views(self._kept[0], self._alike[0])
         return find_lattice(views) if len(views) > 1 else None
 
     def profile(self) -> Profile:

@@ -80,7 +80,8 @@ class _Evidence:
             spots = draw_sample(self.crystals, number, self.seed)[1]
             together = torch.zeros(len(spots.intensities), dtype=torch.long)
             kept = self.keep(spots, together, 1)[0]
-            evidence = read_lattice(self.keep.views(kept))
+            alike = self.keep.count_alike(spots, together, 1)[0]
+            evidence = read_lattice(self.keep.views(kept, alike))
             if evidence is not None:
                 numbers.append(number)
                 tables.append(evidence[0])

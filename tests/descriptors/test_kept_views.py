@@ -41,8 +41,9 @@ def turned(spots, seed=0, mirror=False):
 
 def one_by_one(layer, spots, groups, n_groups):
     """Slow reference: a view at a time, of Python's own order of tuples."""
-    n_slots = layer.n_tables * layer.n_slots
-    kept = np.zeros((n_groups, n_slots, 1 + 3 * layer.n_spots), np.float32)
+    n_slots = 2 * layer.n_tables * layer.n_slots
+    n_values = 1 + layer.n_tables + 3 * layer.n_spots
+    kept = np.zeros((n_groups, n_slots, n_values), np.float32)
     for view, group in enumerate(groups.tolist()):
         single = layer(take(spots, [view]))[0].numpy()
         for slot in np.flatnonzero(single[:, 0]):
@@ -79,7 +80,7 @@ def test_defaults_and_settings():
     assert KeptViews(**layer.settings).settings == layer.settings
     assert not layer.state_dict()
     kept = layer(draw(7).to(torch.float64))
-    assert kept.shape == (7, 96, 193)
+    assert kept.shape == (7, 192, 196)
     assert kept.dtype == torch.float64
     assert layer(draw(7)).dtype == torch.float32
 
@@ -115,9 +116,11 @@ def test_empty_places_are_nought():
     spots.positions[0, 0] = torch.nan
     layer = KeptViews(n_slots=4, n_spots=9, n_tables=1)
     kept = layer(spots)[0]
-    (slot,) = kept[:, 0].nonzero().flatten().tolist()
-    assert not kept[[i for i in range(4) if i != slot]].any()
-    assert not kept[slot, 1 + 3 * 3 :].any()
+    slot, drawn = kept[:, 0].nonzero().flatten().tolist()
+    assert drawn == slot + 4
+    assert not kept[[i for i in range(8) if i not in (slot, drawn)]].any()
+    assert kept[slot, 1] == slot
+    assert not kept[slot, 2 + 3 * 3 :].any()
     assert kept.isfinite().all()
     (view,) = layer.views(kept)
     assert sorted(view[:, 2]) == [3, 4, 5]
@@ -135,9 +138,9 @@ def test_views_of_few_spots_are_not_kept(layer, n_spots, n_kept):
 
 def test_no_views_at_all(layer):
     none = take(draw(2), [])
-    assert layer(none).shape == (0, 96, 193)
+    assert layer(none).shape == (0, 192, 196)
     kept = layer(none, torch.zeros(0, dtype=torch.long), 2)
-    assert kept.shape == (2, 96, 193) and not kept.any()
+    assert kept.shape == (2, 192, 196) and not kept.any()
 
 
 @pytest.mark.parametrize("mirror", [False, True])
@@ -260,6 +263,74 @@ def test_hardly_a_view_is_lost_in_all_tables():
         assert len(kept[n_tables]) == len(views)
     assert kept[1] < kept[3]
     assert len(kept[3]) >= 15
+
+
+def test_counts_add_up_over_any_split(layer):
+    spots = with_repeats(30, 1)
+    groups = torch.arange(len(spots.intensities)) % 3
+    whole = layer.count_alike(spots, groups, 4)
+    assert whole.shape == (4, 2048)
+    counted = torch.bincount(groups[spots.counts >= 3], minlength=4)
+    assert torch.equal(whole.sum(1), counted.float())
+    parts = torch.randperm(len(groups)).split(11)
+    total = sum(layer.count_alike(take(spots, p), groups[p], 4) for p in parts)
+    assert torch.equal(total, whole)
+    each = layer.count_alike(spots)
+    assert torch.equal(each[groups == 1].sum(0), whole[1])
+    assert torch.equal(layer.count_alike(turned(spots, 3)), each)
+
+
+def test_different_views_are_chosen_by_their_spots(layer):
+    """However many there are, as long as few are alike."""
+    spots = net(3, 1000)
+    groups = torch.zeros(1000, dtype=torch.long)
+    kept = layer(spots, groups, 1)[0]
+    views = layer.views(kept, layer.count_alike(spots, groups, 1)[0])
+    for view, expected in zip(views, layer.views(kept), strict=True):
+        np.testing.assert_array_equal(view, expected)
+
+
+def measured(spots, seed):
+    """Return spots a little off and of other heights."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(spots.positions.shape, generator=generator)
+    heights = torch.rand(spots.intensities.shape, generator=generator)
+    return Spots(
+        spots.positions + 0.001 * noise, spots.intensities * (0.9 + 0.2 * heights)
+    )
+
+
+def beside(first, second):
+    """Return views with the spots of two."""
+    return Spots(*(torch.cat(pair, 1) for pair in zip(first, second, strict=True)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_boundaries_of_grains_are_seldom_chosen(seed):
+    """There two patterns lie over each other, and have the most spots."""
+    layer = KeptViews(n_views=16)
+    grains, others = net(seed, 14), net(seed + 50, 14)
+    nothing = Spots(torch.zeros_like(others.positions), 0 * others.intensities)
+    inside = [beside(measured(grains, n), nothing) for n in range(20)]
+    neighbours = [Spots(*(c.roll(n, 0) for c in others)) for n in range(5)]
+    boundary = [beside(measured(grains, 30), other) for other in neighbours]
+    spots = Spots.concatenate([*inside, *boundary])
+    groups = torch.zeros(len(spots.intensities), dtype=torch.long)
+    kept = layer(spots, groups, 1)[0]
+
+    def share_inside(views):
+        # Views whose spots are all of one grain
+        places = np.where(grains.intensities[..., None] > 0, grains.positions, np.inf)
+        distance = [
+            np.linalg.norm(view[:, None, :2] - places[:, None], axis=-1).min(-1)
+            for view in views
+        ]
+        return np.mean([each.max(-1).min() < 0.01 for each in distance])
+
+    chosen = layer.views(kept, layer.count_alike(spots, groups, 1)[0])
+    assert len(chosen) >= 8
+    assert share_inside(chosen) > 0.8
+    assert share_inside(layer.views(kept)) < 0.3
 
 
 def test_a_grain_fills_few_slots_and_many_grains_fill_many():

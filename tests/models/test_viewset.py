@@ -361,8 +361,16 @@ class TestKeptViews:
             kept = features.pop("kept")
             assert torch.equal(kept, keeping.lattice(views, *where))
             assert kept.any()
+            alike = features.pop("alike")
+            assert torch.equal(alike, keeping.lattice.count_alike(views, *where))
             assert set(features) == set(expected)
             assert all(torch.equal(features[key], expected[key]) for key in expected)
+
+    def test_not_of_views_that_stay_alone(self, small_model, keeping, views):
+        features = keeping.accumulate(views, alone=True)
+        expected = small_model.accumulate(views)
+        assert set(features) == set(expected)
+        assert all(torch.equal(features[key], expected[key]) for key in expected)
 
     def test_not_in_training(self, keeping, views):
         features = keeping.training_features(views, torch.arange(12) // 6, 2)
