@@ -7,7 +7,7 @@ Simulated polycrystals of two phases, whose grains are seen together near their
 boundaries. All patterns of a phase are pooled as `regions=` does, once with the
 lattice looked for in the patterns of the most spots, once in those that have the
 most alike. Writes `boundaries.md` and `boundaries.json` beside this file. Some
-eight minutes on one core.
+six minutes on one core.
 """
 
 import argparse
