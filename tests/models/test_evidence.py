@@ -121,6 +121,28 @@ def test_evidence_counts_in_the_answer(model, cubic):
     )
 
 
+def test_alike_views_tell_which_of_the_kept_ones_are_read(model, cubic, monkeypatch):
+    """Each view three times, and a pattern of the most spots that has none alike."""
+    places = torch.rand(1, 60, 2, generator=torch.Generator().manual_seed(0))
+    odd = Spots(places, torch.ones(1, 60))
+    spots = Spots.concatenate([cubic, cubic, cubic, odd])
+    read = []
+    views = type(model.lattice).views
+
+    def spy(self, kept, alike=None):
+        read.extend(views(self, kept, alike))
+        return []
+
+    monkeypatch.setattr(type(model.lattice), "views", spy)
+    features = together(model, spots)
+    model.read_lattices(features)
+    assert len(read) > 8
+    assert max(len(view) for view in read) < 60
+    read.clear()
+    model.read_lattices({k: v for k, v in features.items() if k != "alike"})
+    assert max(len(view) for view in read) == 60
+
+
 def test_one_view_is_left_to_the_network(model, cubic):
     torch.nn.init.normal_(model.evidence.weigh[-1].weight)
     one = Spots(cubic.positions[:1], cubic.intensities[:1])
