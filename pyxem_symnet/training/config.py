@@ -63,7 +63,8 @@ class TrainingConfig:
         "opinions" if they do. If all streams do, what they see is a
         sample, and only how it is joined is learnt.
     steps
-        Number of optimiser steps.
+        Number of optimiser steps. With 0, nothing is learnt: the parts
+        of the models to start from are put together as they are.
     batch_size
         Samples a step.
     learning_rate
@@ -124,10 +125,13 @@ class TrainingConfig:
         problems = []
         if not 1 <= self.views[0] <= self.views[1]:
             problems.append(f"views must be 1 <= smallest <= largest, not {self.views}")
-        positive = ("steps", "batch_size", "validate_every", "checkpoint_every")
+        positive = ("batch_size", "validate_every", "checkpoint_every")
         for field in (*positive, "samples_a_crystal"):
             if getattr(self, field) < 1:
                 problems.append(f"{field} must be at least 1")
+        for field in ("steps", "drawn"):
+            if getattr(self, field) < 0:
+                problems.append(f"{field} must not be below 0")
         for field in ("protocols", "orientations"):
             if not sum(getattr(self, field).values()) > 0:
                 problems.append(f"{field} must have a positive share")
@@ -144,8 +148,6 @@ class TrainingConfig:
             problems.append("variants must be between 0 and 1")
         if self.samples_a_crystal > 0 and self.batch_size % self.samples_a_crystal:
             problems.append("batch_size must be a multiple of samples_a_crystal")
-        if self.drawn < 0:
-            problems.append("drawn must not be below 0")
         if problems:
             raise ConfigError(f"Configuration {self.name!r}: {'; '.join(problems)}.")
 

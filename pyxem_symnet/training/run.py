@@ -86,8 +86,8 @@ def train(
     Raises
     ------
     ConfigError
-        If nothing of a model to start from fits, or TensorBoard is not
-        installed.
+        If nothing of a model to start from fits, if there are no steps and
+        a part is in none of these models, or TensorBoard is not installed.
     """
     if tensorboard and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
         raise ConfigError(
@@ -106,26 +106,52 @@ def train(
     model = ARCHITECTURES[config.architecture](classes, **config.model)
     if isinstance(start_from, (str, Path)):
         start_from = [start_from]
-    origin = _start(model, start_from)
+    origin, missing = _start(model, start_from)
+    if missing and config.steps == 0:
+        raise ConfigError(
+            f"Configuration {config.name!r} has no steps, so all parts must be of "
+            f"models to start from, but none of these has {', '.join(missing)}. Name "
+            "another model, or set steps."
+        )
     if unknown := sorted(set(config.frozen) - {"opinions", *model.streams}):
         raise ConfigError(
             f"Configuration {config.name!r}: there is no stream "
             f"{', '.join(unknown)} to freeze; the model has "
             f"{', '.join(model.streams)}."
         )
+    if config.steps > 0:
+        features_of = model.training_features
+        if set(config.frozen) >= set(model.streams):
+            features_of = model.joined_features
+        data = _Batches(crystals, classes, features_of, config, out, n_workers)
+        if "net" in missing:
+            model.streams["net"].standardise(_nets(data.settling_batches()))
+        trainer, last = make_trainer(config, out, show_progressbar, tensorboard)
+        _fit(model, data, config, trainer, last)
+    path = out / f"{config.name}.safetensors"
+    record = {
+        "training": dataclasses.asdict(config),
+        "n_training_crystals": len(crystals[config.split]),
+        "store": crystals["train"].settings,
+        "started_from": origin,
+        "seed": config.seed,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(path, model, record)
+    return path
+
+
+def _fit(
+    model: nn.Module,
+    data: _Batches,
+    config: TrainingConfig,
+    trainer: lightning.Trainer,
+    last: Path,
+) -> None:
+    """Learn all that is not frozen, from the latest checkpoint on if there is one."""
     module = SymmetryModule(model, config)
-    features_of = model.training_features
-    if set(config.frozen) >= set(model.streams):
-        features_of = model.joined_features
-    drawn_from = crystals[config.split]
-    data = _Batches(
-        drawn_from, crystals["validation"], classes, features_of, config, out, n_workers
-    )
-    if "net" in model.streams and not any("net" in one["parts"] for one in origin):
-        model.streams["net"].standardise(_nets(data.settling_batches()))
     # Averaging the weights rounds even those that don't change
     kept = {n: copy.deepcopy(part_of(model, n).state_dict()) for n in config.frozen}
-    trainer, last = make_trainer(config, out, show_progressbar, tensorboard)
     trainer.fit(
         module,
         datamodule=data,
@@ -137,20 +163,15 @@ def train(
     for name, state in kept.items():
         part_of(model, name).load_state_dict(state)
     _round(model, config.frozen)
-    path = out / f"{config.name}.safetensors"
-    record = {
-        "training": dataclasses.asdict(config),
-        "n_training_crystals": len(drawn_from),
-        "store": crystals["train"].settings,
-        "started_from": origin,
-        "seed": config.seed,
-    }
-    save_checkpoint(path, model, record)
-    return path
 
 
-def _start(model: nn.Module, start_from: Sequence[str | Path]) -> list[dict]:
-    """Give a model weights of others, and return what is known of these."""
+def _start(
+    model: nn.Module, start_from: Sequence[str | Path]
+) -> tuple[list[dict], list[str]]:
+    """Give a model weights of others.
+
+    Returns what is known of these, and the names of the parts they have not.
+    """
     missing = dict(_parts(model))
     origins = []
     for path in map(model_path, start_from):
@@ -176,7 +197,7 @@ def _start(model: nn.Module, start_from: Sequence[str | Path]) -> list[dict]:
         kept = ("date", "training", "store", "started_from")
         record = {key: other.record.get(key) for key in kept}
         origins.append({"parts": taken, "sha256": read_header(path).sha256, **record})
-    return origins
+    return origins, list(missing)
 
 
 def _nets(batches: DataLoader) -> Tensor:
@@ -258,8 +279,7 @@ class _Batches(lightning.LightningDataModule):
 
     def __init__(
         self,
-        crystals: PackedReflections,
-        validation: PackedReflections,
+        crystals: dict[str, PackedReflections],
         classes: list[int],
         features_of,
         config: TrainingConfig,
@@ -267,14 +287,16 @@ class _Batches(lightning.LightningDataModule):
         n_workers: int,
     ):
         super().__init__()
-        self.training = TrainingBatches(crystals, classes, features_of, config)
+        self.training = TrainingBatches(
+            crystals[config.split], classes, features_of, config
+        )
         if config.drawn:
             files = draw_batches(self.training, out / "drawn", n_workers)
             self.training = DrawnBatches(files, config)
         n_batches = -(-config.validation_crystals // config.batch_size)
         n_views = min(max(_VALIDATION_VIEWS, config.views[0]), config.views[1])
         self.validation = TrainingBatches(
-            validation,
+            crystals["validation"],
             classes,
             features_of,
             dataclasses.replace(

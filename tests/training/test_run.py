@@ -173,6 +173,33 @@ def test_what_joined_another_model_becomes_an_opinion(
     assert any(name.startswith("join") and ended[name].any() for name in ended)
 
 
+def test_without_steps_parts_are_put_together_as_they_are(store, config, tmp_path):
+    """A stream, with what joined it, takes the place of another one."""
+    alone = {"radial": None, "pairs": None, "image": None}
+    reader = dataclasses.replace(config, model=config.model | alone, seed=5)
+    network = config.model["network"] | {
+        "hidden": 40,
+        "opinions": [{"streams": ["net"], "hidden": 32}],
+    }
+    whole = dataclasses.replace(config, model=config.model | {"network": network})
+    origins = [
+        run.train(reader, store, tmp_path / "reader", **OPTIONS),
+        run.train(whole, store, tmp_path / "whole", **OPTIONS),
+    ]
+    swapped = dataclasses.replace(whole, steps=0)
+    path = run.train(swapped, store, tmp_path / "a", start_from=origins, **OPTIONS)
+    of_reader, of_whole = map(weights, origins)
+    for name, value in weights(path).items():
+        origin = name.replace("opinions.0", "join")
+        of_net = name.startswith(("streams.net", "opinions.0"))
+        expected = of_reader[origin] if of_net else of_whole[name]
+        assert torch.equal(value, expected), name
+    parts = [each["parts"] for each in load_checkpoint(path).record["started_from"]]
+    assert parts == [["net", "opinions.0"], ["radial", "pairs", "image", "join"]]
+    with pytest.raises(ConfigError, match="none of these has radial, pairs, image, jo"):
+        run.train(swapped, store, tmp_path / "b", start_from=origins[:1], **OPTIONS)
+
+
 def test_shares_of_opinions_are_learnt_on_the_validation_split(store, config, tmp_path):
     whole = run.train(config, store, tmp_path / "whole", **OPTIONS)
     network = config.model["network"] | {
@@ -242,7 +269,8 @@ def test_shipped_configurations_are_valid(name):
         ("steps: [", "is not valid YAML"),
         ("- 1", "must be a mapping"),
         ("stepz: 4", "unknown settings stepz"),
-        ("steps: 0", "steps must be at least 1"),
+        ("steps: -1", "steps must not be below 0"),
+        ("batch_size: 0", "batch_size must be at least 1"),
         ("views: [4, 2]", "smallest <= largest"),
         ("orientations: {powder: 1}", "unknown orientations: powder"),
         ("drawn: -1", "drawn must not be below 0"),
