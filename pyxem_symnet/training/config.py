@@ -78,6 +78,10 @@ class TrainingConfig:
     ema_decay
         Decay of the exponential moving average of the weights, which is
         what is evaluated and shipped.
+    share_of_start
+        Share that the weights to start from have in those shipped, which
+        are averaged with those learnt (Wortsman et al. 2022,
+        https://doi.org/10.48550/arXiv.2109.01903).
     validate_every
         Steps between validations.
     validation_crystals
@@ -115,6 +119,7 @@ class TrainingConfig:
     label_smoothing: float = 0.0
     level_weights: dict[str, float] = dataclasses.field(default_factory=dict)
     ema_decay: float = 0.998
+    share_of_start: float = 0.0
     validate_every: int = 1000
     validation_crystals: int = 2000
     checkpoint_every: int = 250
@@ -146,6 +151,8 @@ class TrainingConfig:
             problems.append("no_crystal must be at least 0 and below 1")
         if not 0 <= self.variants <= 1:
             problems.append("variants must be between 0 and 1")
+        if not 0 <= self.share_of_start < 1:
+            problems.append("share_of_start must be at least 0 and below 1")
         if self.samples_a_crystal > 0 and self.batch_size % self.samples_a_crystal:
             problems.append("batch_size must be a multiple of samples_a_crystal")
         if problems:

@@ -86,8 +86,9 @@ def train(
     Raises
     ------
     ConfigError
-        If nothing of a model to start from fits, if there are no steps and
-        a part is in none of these models, or TensorBoard is not installed.
+        If nothing of a model to start from fits, if no model has a part
+        that there are no steps to learn or whose weights are to be averaged
+        with those it has, or if TensorBoard is not installed.
     """
     if tensorboard and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
         raise ConfigError(
@@ -107,11 +108,11 @@ def train(
     if isinstance(start_from, (str, Path)):
         start_from = [start_from]
     origin, missing = _start(model, start_from)
-    if missing and config.steps == 0:
+    if missing and (config.steps == 0 or config.share_of_start > 0):
         raise ConfigError(
-            f"Configuration {config.name!r} has no steps, so all parts must be of "
-            f"models to start from, but none of these has {', '.join(missing)}. Name "
-            "another model, or set steps."
+            f"Configuration {config.name!r} has no steps or a share_of_start, so all "
+            "parts must be of models to start from, but none of these has "
+            f"{', '.join(missing)}. Name another model, or change these settings."
         )
     if unknown := sorted(set(config.frozen) - {"opinions", *model.streams}):
         raise ConfigError(
@@ -150,6 +151,7 @@ def _fit(
 ) -> None:
     """Learn all that is not frozen, from the latest checkpoint on if there is one."""
     module = SymmetryModule(model, config)
+    begun = {name: each.detach().clone() for name, each in model.named_parameters()}
     # Averaging the weights rounds even those that don't change
     kept = {n: copy.deepcopy(part_of(model, n).state_dict()) for n in config.frozen}
     trainer.fit(
@@ -158,6 +160,9 @@ def _fit(
         ckpt_path=last if last.exists() else None,
         weights_only=True,
     )
+    with torch.no_grad():
+        for name, each in model.named_parameters():
+            each.lerp_(begun[name], config.share_of_start)
     # Batch norms, too: averaged weights have their own activations
     update_bn(data.settling_batches(), model)
     for name, state in kept.items():

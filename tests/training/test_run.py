@@ -173,6 +173,35 @@ def test_what_joined_another_model_becomes_an_opinion(
     assert any(name.startswith("join") and ended[name].any() for name in ended)
 
 
+def test_weights_are_averaged_with_those_at_the_start(store, config, tmp_path):
+    first = run.train(config, store, tmp_path / "first", **OPTIONS)
+    after, shared = (
+        run.train(
+            dataclasses.replace(config, seed=1, share_of_start=share),
+            store,
+            tmp_path / str(share),
+            start_from=first,
+            **OPTIONS,
+        )
+        for share in (0.0, 0.25)
+    )
+    expected, learnt = weights(first), weights(after)
+    names = [name for name, _ in load_checkpoint(first).named_parameters()]
+    moved = 0
+    for name, value in weights(shared).items():
+        if name in names and not name.startswith("evidence"):
+            average = 0.25 * expected[name] + 0.75 * learnt[name]
+            # Some are rounded to half precision
+            torch.testing.assert_close(value, average, rtol=2e-3, atol=1e-6)
+            moved += int(not torch.equal(expected[name], learnt[name]))
+    assert moved > 10
+    other = dataclasses.replace(config, share_of_start=0.5)
+    with pytest.raises(ConfigError, match="none of these has radial, pairs"):
+        run.train(other, store, tmp_path / "alone", **OPTIONS)
+    with pytest.raises(ConfigError, match="share_of_start must be at least 0"):
+        dataclasses.replace(config, share_of_start=1.0)
+
+
 def test_without_steps_parts_are_put_together_as_they_are(store, config, tmp_path):
     """A stream, with what joined it, takes the place of another one."""
     alone = {"radial": None, "pairs": None, "image": None}
