@@ -48,6 +48,24 @@ def undistort(vectors: np.ndarray, distortion: tuple[float, float]) -> np.ndarra
     return result
 
 
+def turned_distortion(turn: np.ndarray) -> np.ndarray:
+    """Return what turning or mirroring a pattern makes of its distortion.
+
+    Parameters
+    ----------
+    turn
+        Orthogonal matrix of shape (2, 2) that turned the pattern.
+
+    Returns
+    -------
+    ndarray
+        Matrix of shape (2, 2), from the two numbers before to those after.
+    """
+    return np.column_stack(
+        [(turn @ one @ turn.T)[0] for one in (np.diag([1, -1]), np.eye(2)[::-1])]
+    )
+
+
 def pair_slopes(vectors: np.ndarray) -> np.ndarray:
     """Return how a distortion changes the squares and products of pairs.
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pyxem_symnet.lattice.best_distorted import best_distorted
 from pyxem_symnet.lattice.candidates import (
     candidate_metrics,
     distinct,
@@ -23,8 +24,7 @@ from pyxem_symnet.lattice.candidates import (
     pairs_of_spots,
     shortest_spots,
 )
-from pyxem_symnet.lattice.distorted import polish_distorted
-from pyxem_symnet.lattice.distortion import NONE, pair_slopes
+from pyxem_symnet.lattice.distortion import pair_slopes, turned_distortion
 from pyxem_symnet.lattice.electrons import electron_wavelength, on_ewald_sphere
 from pyxem_symnet.lattice.fit import LatticeFit
 from pyxem_symnet.lattice.indexing import (
@@ -41,9 +41,13 @@ from pyxem_symnet.lattice.polish import polish_fit
 from pyxem_symnet.lattice.ranking import likelihood
 from pyxem_symnet.lattice.reorient import index_nets
 from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
-from pyxem_symnet.lattice.search import COARSE, PRECISE, Search
+from pyxem_symnet.lattice.search import (
+    COARSE,
+    PRECISE,
+    STEPS_OF_VOLUME,
+    Search,
+)
 from pyxem_symnet.lattice.sharpen import sharpen
-from pyxem_symnet.lattice.strain import shape_evidence, symmetrised
 from pyxem_symnet.lattice.zones import metrics_of_nets
 
 # Distances in 1/Å that differ by less are equal
@@ -63,12 +67,6 @@ _N_FIRST_REFINEMENTS = 2
 # A lattice that explains this share of the spots of many views is the right one
 _RIGHT = 0.9
 _PAIR_REFINEMENTS = 2
-# Lattices that distorted views are fitted with, at most, and lengths in 1/Å that are
-# the same in two of them
-_MOST_POLISHED = 10
-_SAME_LENGTH = 0.005
-# Steps of the logarithm of the volume in which lattices are different
-_STEPS_OF_VOLUME = 20
 # Least length of a reciprocal vector, in tolerances and in shortest lines
 _TOLERANCES = 2.5
 _OF_SHORTEST_LINE = 0.4
@@ -79,6 +77,7 @@ def find_lattice(
     views: Sequence[np.ndarray],
     beam_energy: float = 200.0,
     common_distortion: bool = True,
+    turns: Sequence[np.ndarray] | None = None,
 ) -> LatticeFit | None:
     """Find the lattice that explains the spots of several views of a crystal.
 
@@ -95,9 +94,13 @@ def find_lattice(
     beam_energy
         Beam energy in kV.
     common_distortion
-        Whether the views may have an elliptical distortion in common,
-        which is then refined with the lattice and undone. They have
-        none in common if they were turned or mirrored one by one.
+        Whether the views may have an elliptical distortion in common, as
+        patterns of one camera have, which is then refined with the
+        lattice and undone.
+    turns
+        How each view was turned or mirrored since it was recorded,
+        orthogonal matrices of shape (2, 2), if any was. A common
+        distortion is that of the patterns as they were.
 
     Returns
     -------
@@ -110,8 +113,8 @@ def find_lattice(
     ------
     ValueError
         If a view is of another shape, holds what is not finite, or lies
-        farther out than the Ewald sphere reaches, or for a beam energy
-        that is none.
+        farther out than the Ewald sphere reaches, if there are not as many
+        turns as views, or for a beam energy that is none.
 
     Notes
     -----
@@ -121,17 +124,25 @@ def find_lattice(
     one tolerance after the other
     (:data:`~pyxem_symnet.lattice.search.COARSE`). Each looks at the
     likeliest lattice found before, too. The best of all are fitted with a
-    distortion of each view, unless nets tell most orientations, and the
+    distortion of each view, and then with one that all have in common; the
     likeliest is taken. Its log likelihood is about one for each spot where
     all of them lie by chance. Where positions turn out to be precise once
     reflections may be far from the Ewald sphere
     (:func:`~pyxem_symnet.lattice.sharpen.sharpen`), that is the lattice.
     """
     wavelength = electron_wavelength(beam_energy)
-    spots = [spot_list(view, wavelength) for view in views]
-    spots = [view for view in spots if len(view.vectors) >= FEWEST_SPOTS]
-    if not spots:
+    listed = [spot_list(view, wavelength) for view in views]
+    turns = [np.eye(2)] * len(listed) if turns is None else turns
+    # Those of views that are turned differently are not seen in pairs of spots
+    alike = all(np.array_equal(turn, turns[0]) for turn in turns)
+    used = [
+        (view, turned_distortion(turn))
+        for view, turn in zip(listed, turns, strict=True)
+        if len(view.vectors) >= FEWEST_SPOTS
+    ]
+    if not used:
         return None
+    spots, frames = map(list, zip(*used, strict=True))
     fits, shortest = _search(spots, PRECISE)
     sharpened: list[LatticeFit] = []
     if fits:
@@ -148,7 +159,7 @@ def find_lattice(
             sharpened.append(sharp)
     distorted: list[LatticeFit] = []
     for search in COARSE:
-        if not common_distortion:
+        if not (common_distortion and alike):
             search = dataclasses.replace(search, ellipticity=0.0)
         before = max(fits + distorted, key=_log_likelihood, default=None)
         known = None if before is None else before.metric
@@ -158,13 +169,12 @@ def find_lattice(
         if found and 2 * sum(net is not None for net in nets) > len(nets):
             fit = _likeliest(found, spots, nets, search, shortest, wavelength)
             fits.append(dataclasses.replace(fit, coarse=True))
-        else:
-            distorted += found
+            found = fits[-1:]
+        distorted += found
     if distorted:
-        fit = _best_distorted(distorted, spots)
-        if not common_distortion:
-            fit = dataclasses.replace(fit, distortion=NONE)
-        fits.append(fit)
+        fits.append(
+            best_distorted(distorted, spots, frames if common_distortion else None)
+        )
     # All are against spots that lie by chance, and so say which is better
     fits = [fit for fit in fits if fit.n_matched]
     fit = max(fits, key=_log_likelihood, default=None)
@@ -246,29 +256,6 @@ def _search(
         if many and refined[-1].n_matched > _RIGHT * refined[-1].n_spots:
             break
     return refined, shortest
-
-
-def _best_distorted(fits: list[LatticeFit], views: list[SpotList]) -> LatticeFit:
-    """Return the best lattice once each view has a distortion of its own.
-
-    Lattices are judged by how they explain the views without and with it, and by
-    how symmetric they are.
-    """
-
-    def polished(fit: LatticeFit, without: float) -> LatticeFit:
-        fit = polish_distorted(fit, views)
-        both = 0.5 * (fit.log_likelihood + without) + shape_evidence(fit)
-        return dataclasses.replace(fit, log_likelihood=both)
-
-    fits = sorted(fits, key=lambda fit: -fit.log_likelihood)
-    metrics = [fit.metric for fit in fits]
-    chosen = distinct(metrics, _SAME_LENGTH, _STEPS_OF_VOLUME, _MOST_POLISHED)
-    tried = [(polished(fits[i], fits[i].log_likelihood), fits[i]) for i in chosen]
-    once, start = max(tried, key=lambda pair: pair[0].log_likelihood)
-    # Orientations found with a better lattice are better, and a lattice that is
-    # nearly symmetric may be off since some of its views are
-    again = [polished(fit, start.log_likelihood) for fit in [once, *symmetrised(once)]]
-    return max([once, *again], key=lambda fit: fit.log_likelihood)
 
 
 def _likeliest(
@@ -360,9 +347,7 @@ def _best_by_pairs(
     ]
     best = [lattice for lattice in best if is_plausible(lattice[0], shortest)]
     metrics = [metric for metric, _ in best]
-    chosen = distinct(
-        metrics, search.tolerance / 2, _STEPS_OF_VOLUME, search.n_oriented
-    )
+    chosen = distinct(metrics, search.tolerance / 2, STEPS_OF_VOLUME, search.n_oriented)
     return [best[i] for i in chosen]
 
 

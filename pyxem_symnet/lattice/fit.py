@@ -31,6 +31,10 @@ class IndexedView:
         (spots, 3).
     matched
         Whether a reflection explains the spot, of shape (spots,).
+    frame
+        Matrix of shape (2, 2) from the two numbers of a distortion that
+        was undone in all views alike to those in this view. None if it
+        was the view's own, or there was none.
     """
 
     vectors: np.ndarray
@@ -38,6 +42,7 @@ class IndexedView:
     rotation: np.ndarray
     hkl: np.ndarray
     matched: np.ndarray
+    frame: np.ndarray | None = None
 
     def errors(self, basis: np.ndarray) -> np.ndarray:
         """Return how far spots are from their reflections, of shape (spots, 3).
@@ -69,8 +74,8 @@ class LatticeFit:
         Whether the tolerances of badly calibrated patterns were needed.
     distortion
         Elliptical distortion that all views have in common, as the two
-        numbers of :mod:`~pyxem_symnet.lattice.distortion`. The median
-        where each view has one of its own.
+        numbers of :mod:`~pyxem_symnet.lattice.distortion`. The most typical
+        one where each view has its own.
     """
 
     metric: np.ndarray

@@ -21,6 +21,10 @@ _SHAPE_WIDTH = 0.02
 _STEEPEST = 1.2
 _SMALLEST_SPREAD = 0.3
 _OUTLIER = 3.0
+# Least variance of a view's log intensities, and a typical variance of the
+# logarithms of their standard deviations
+_LEAST_VARIANCE = 1e-4
+_TYPICAL_DIFFERENCE = 0.05
 _FEWEST_SPOTS = 3
 _FEWEST_OBSERVATIONS = 8
 # A view with more reflections within its radius, Friedel mates counted once, is of
@@ -44,12 +48,15 @@ class Observations:
     values
         Log intensities of the spots, of shape (spots,), each view's about
         its mean, the fall with distance from the Ewald sphere taken off,
-        in units of their standard deviation.
+        in units of their standard deviation. Where a coarse search was
+        needed, of that of their view, as far as these differ by more than
+        chance: patterns that are not precise are compressed, each by as
+        much as multiple scattering and background happen to be.
     falls
         What each of these would be lower by for a slope of one, in the
         same units, about the mean of its view, of shape (spots,).
     spread
-        This standard deviation.
+        This standard deviation, typical of the views.
     slope
         Power with which intensities fall away from the Ewald sphere, from
         0, not at all, to 1.2.
@@ -108,7 +115,7 @@ def observe(fit: LatticeFit, wavelength: float) -> Observations | None:
         np.concatenate(hkl),
         np.concatenate(seen),
         np.repeat(np.arange(len(hkl)), [len(reflections) for reflections in hkl]),
-        *_scaled(values, distances),
+        *_scaled(values, distances, fit.coarse),
     )
 
 
@@ -120,7 +127,7 @@ def _sphere_distances(vectors: np.ndarray, wavelength: float) -> np.ndarray:
 
 
 def _scaled(
-    intensities: list[np.ndarray], distances: list[np.ndarray]
+    intensities: list[np.ndarray], distances: list[np.ndarray], coarse: bool
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Return scaled log intensities and falls, their spread and slope, by view.
 
@@ -132,6 +139,25 @@ def _scaled(
     values = np.concatenate([v - v.mean() for v in intensities])
     slope = float(np.clip(-(fall @ values) / max(fall @ fall, 1e-9), 0, _STEEPEST))
     values = values + slope * fall
+    if coarse:
+        view = np.repeat(np.arange(len(intensities)), [len(v) for v in intensities])
+        spreads = _spreads(values, view)[view]
+        values, fall = values / spreads, fall / spreads
     spread = max(float(values.std()), _SMALLEST_SPREAD)
     values = np.clip(values / spread, -_OUTLIER, _OUTLIER)
     return values, -fall / spread, spread, slope
+
+
+def _spreads(values: np.ndarray, view: np.ndarray) -> np.ndarray:
+    """Return the spread of each view's values, in units of what is typical.
+
+    The logarithms of the standard deviations of a few values differ by chance.
+    So much is taken off their differences as is likely to be chance.
+    """
+    n_free = np.maximum(np.bincount(view) - 1, 1)
+    variances = np.bincount(view, values**2) / n_free
+    logs = 0.5 * np.log(np.maximum(variances, _LEAST_VARIANCE))
+    chance = 1 / (2 * n_free)
+    logs -= np.average(logs, weights=1 / (chance + _TYPICAL_DIFFERENCE))
+    true = max(0.0, float((logs**2 - chance).mean()))
+    return np.exp(logs * true / (true + chance))

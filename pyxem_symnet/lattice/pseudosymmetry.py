@@ -51,8 +51,7 @@ def choose_indexing(
     precision
         Inverse variances of x, y and z of a spot, in Å².
     """
-    groups = lattice_groups(metric, _NEARLY)
-    operations = max(groups, key=lambda group: len(group.operations)).operations
+    operations = nearly_symmetric(metric)
     if len(operations) == 1 or len(views) < 2:
         return views
     basis = np.linalg.cholesky(metric)
@@ -72,6 +71,24 @@ def choose_indexing(
     ]
     chosen = _least_ways(*(np.array(part) for part in _unzip(forms)))
     return [of_one[way] for of_one, way in zip(ways, chosen, strict=True)]
+
+
+def nearly_symmetric(metric: np.ndarray) -> np.ndarray:
+    """Return the largest group of rotations that a lattice nearly has.
+
+    Parameters
+    ----------
+    metric
+        Metric tensor of the lattice in 1/Å².
+
+    Returns
+    -------
+    ndarray
+        Integers of shape (n, 3, 3), which act on rows of indices: the ways
+        in which :func:`choose_indexing` chooses.
+    """
+    groups = lattice_groups(metric, _NEARLY)
+    return max(groups, key=lambda group: len(group.operations)).operations
 
 
 def _nearest_rotation(matrix: np.ndarray) -> np.ndarray:

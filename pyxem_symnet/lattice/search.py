@@ -129,5 +129,8 @@ SERIES = dataclasses.replace(
     _COARSE, tolerance=0.010, excitation_error=0.035, outliers=0.2
 )
 
+#: Steps of the logarithm of the volume in which lattices are different
+STEPS_OF_VOLUME = 20
+
 #: Largest angle in degrees between successive views of a rotation series
 LARGEST_STEP = 15.0

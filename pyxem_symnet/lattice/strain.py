@@ -17,7 +17,13 @@ import numpy as np
 from pyxem_symnet.lattice.fit import LatticeFit
 from pyxem_symnet.lattice.indexing import STRAINS
 from pyxem_symnet.lattice.symmetry import lattice_groups
-from pyxem_symnet.lattice.view_fit import N_ALL, N_OWN, normal_equations
+from pyxem_symnet.lattice.view_fit import (
+    N_ALL,
+    N_OWN,
+    N_SHARED,
+    normal_equations,
+    shared_parameters,
+)
 
 # Largest distance of reflections from the Ewald sphere in 1/Å, precise and coarse
 _EXCITATION = {False: 0.02, True: 0.05}
@@ -78,7 +84,11 @@ def strain_information(fit: LatticeFit) -> StrainInformation:
         left = max(n_residuals - 6 - n_free * len(fit.views), 1)
         spread = float(np.median(abs(np.concatenate(residuals))))
         error = max(_DEVIATION * math.sqrt(n_residuals / left) * spread, error)
-    precision = _DAMPING * np.eye(6)
+    shared = any(view.frame is not None for view in fit.views)
+    # First in the equations of a view is what it is free in, last are the strains
+    first = N_SHARED if shared else N_OWN
+    n_free = min(n_free, first)
+    precision = np.zeros((N_ALL - first, N_ALL - first))
     for view in fit.views:
         normal, _ = normal_equations(
             basis,
@@ -91,8 +101,15 @@ def strain_information(fit: LatticeFit) -> StrainInformation:
             _EXCITATION[fit.coarse],
             N_ALL,
         )
-        own, mixed = normal[:n_free, :n_free], normal[:n_free, N_OWN:]
-        precision += normal[N_OWN:, N_OWN:] - mixed.T @ np.linalg.solve(own, mixed)
+        if shared:
+            order = shared_parameters(view.frame)
+            normal = order.T @ normal @ order
+        own, mixed = normal[:n_free, :n_free], normal[:n_free, first:]
+        precision += normal[first:, first:] - mixed.T @ np.linalg.solve(own, mixed)
+    if shared:
+        common, mixed = precision[:2, :2], precision[:2, 2:]
+        precision = precision[2:, 2:] - mixed.T @ np.linalg.solve(common, mixed)
+    precision = precision + _DAMPING * np.eye(6)
     return StrainInformation(precision, error)
 
 

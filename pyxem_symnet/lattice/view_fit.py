@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The orientation of a known lattice in a distorted view, and its distortion."""
+"""A known lattice fitted to a distorted view: its orientation and its distortion."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from pyxem_symnet.lattice.matching import (
     multiply,
     rotation_about,
 )
-from pyxem_symnet.lattice.orient import pair_rotations
 
 #: What is fitted to a view: a small rotation, the two numbers of the distortion, and
 #: how far the direct beam is from where it was taken to be
 N_OWN = 7
 #: These, and six strains of the lattice
 N_ALL = N_OWN + 6
+#: What is a view's own where all have their distortion in common: rotation and shift
+N_SHARED = N_OWN - 2
 
-# Typical distortions, and shifts in 1/Å, and largest ones
-_DISTORTION = 0.015
+#: Typical distortions
+DISTORTION = 0.015
+#: Excitation errors of visible reflections, in units of the largest
+TYPICAL_EXCITATION = 0.5
+
+# Typical shifts in 1/Å, and the largest distortions and shifts
 _SHIFT = 0.005
 _MOST_DISTORTED = 0.04
 _MOST_SHIFTED = 0.015
 # Rotations are small: their precision in radians, and the largest
 _DAMPING = 1e2
 _LARGEST_TURN = 0.1
-# Excitation errors of visible reflections, in units of the largest
-_TYPICAL_EXCITATION = 0.5
 # A spot farther away than this many standard deviations counts less
 _ROBUST = 2.0
 # Matches of spots as far out as this share of the farthest one, and of so many at
@@ -47,18 +50,6 @@ _FIRST_TOLERANCE = 0.012
 _N_FIRST = 2
 _FARTHEST = 3.5
 _N_ROUNDS = 6
-# Orientations differ by more than some 2 degrees: sum of the products of elements
-_SAME = 3 - 0.0012
-# Pairs of so many spots nearest to the direct beam, and tolerances of their lengths
-_N_PAIR_SPOTS = 14
-_PAIR_TOLERANCE = 0.012
-_PAIR_RELATIVE = 0.01
-_FIRST_MATCH = (1.5, 1.5)
-_FIRST_REACH = 0.006
-_FIRST_RELATIVE = 0.012
-# Orientations tried, and the best of these that are fitted
-_MOST_TRIED = 1500
-_N_FITTED = 25
 
 
 @njit(cache=True, nogil=True)
@@ -87,7 +78,18 @@ def undistorted(spots, own, vectors):
 
 
 @njit(cache=True, nogil=True)
-def normal_equations(basis, rotation, own, vectors, hkl, matched, error, excitation, n):
+def normal_equations(
+    basis,
+    rotation,
+    own,
+    vectors,
+    hkl,
+    matched,
+    error,
+    excitation,
+    n,
+    distortion=DISTORTION,
+):
     """Return the least-squares problem of a view.
 
     Parameters
@@ -109,6 +111,8 @@ def normal_equations(basis, rotation, own, vectors, hkl, matched, error, excitat
     n
         Number of parameters: :data:`N_OWN`, or :data:`N_ALL`, with the six
         strains of :data:`~pyxem_symnet.lattice.indexing.STRAINS`.
+    distortion
+        Typical size of a distortion.
 
     Returns
     -------
@@ -121,12 +125,12 @@ def normal_equations(basis, rotation, own, vectors, hkl, matched, error, excitat
     for j in range(3):
         normal[j, j] = _DAMPING
     for j in range(2):
-        normal[3 + j, 3 + j] = _DISTORTION**-2
-        right[3 + j] = -own[j] * _DISTORTION**-2
+        normal[3 + j, 3 + j] = distortion**-2
+        right[3 + j] = -own[j] * distortion**-2
         normal[5 + j, 5 + j] = _SHIFT**-2
         right[5 + j] = -own[2 + j] * _SHIFT**-2
     columns = basis.T.copy()
-    along = (_TYPICAL_EXCITATION * excitation) ** -2
+    along = (TYPICAL_EXCITATION * excitation) ** -2
     for i in range(len(vectors)):
         if not matched[i]:
             continue
@@ -167,6 +171,62 @@ def normal_equations(basis, rotation, own, vectors, hkl, matched, error, excitat
 
 
 @njit(cache=True, nogil=True)
+def eliminated(of_view, right_of_view, normal, right):
+    """Add the equations of a view to common ones, its own parameters taken out.
+
+    Parameters
+    ----------
+    of_view, right_of_view
+        Least-squares problem of the view, of shapes (n, n) and (n,), with its
+        own parameters first.
+    normal, right
+        That of the m common parameters, of shapes (m, m) and (m,), changed
+        in place.
+
+    Returns
+    -------
+    ndarray
+        Of shape (n - m, m + 1): the view's own parameters are the last
+        column, less the others times the common parameters.
+    """
+    n_own = len(of_view) - len(normal)
+    rest = np.empty((n_own, len(normal) + 1))
+    rest[:, :-1] = of_view[:n_own, n_own:]
+    rest[:, -1] = right_of_view[:n_own]
+    solved = np.linalg.solve(of_view[:n_own, :n_own].copy(), rest)
+    for p in range(len(normal)):
+        right[p] += right_of_view[n_own + p]
+        for q in range(len(normal)):
+            normal[p, q] += of_view[n_own + p, n_own + q]
+        for k in range(n_own):
+            right[p] -= rest[k, p] * solved[k, -1]
+            for q in range(len(normal)):
+                normal[p, q] -= rest[k, p] * solved[k, q]
+    return solved
+
+
+def shared_parameters(frame: np.ndarray) -> np.ndarray:
+    """Return how parameters of a view follow from its own and from common ones.
+
+    Parameters
+    ----------
+    frame
+        Matrix from the two numbers of the common distortion to those in
+        the view, of shape (2, 2).
+
+    Returns
+    -------
+    ndarray
+        Matrix from the view's rotation and shift, the common distortion and
+        the strains to the parameters of :func:`normal_equations`, of shape
+        (:data:`N_ALL`, :data:`N_ALL`).
+    """
+    turned = np.eye(N_ALL)
+    turned[3:5, 3:5] = frame
+    return turned[:, [0, 1, 2, 5, 6, 3, 4, *range(N_OWN, N_ALL)]]
+
+
+@njit(cache=True, nogil=True)
 def moved(rotation, own, change):
     """Change orientation, distortion and shift of a view in place."""
     angle = math.sqrt(change[0] ** 2 + change[1] ** 2 + change[2] ** 2)
@@ -186,7 +246,18 @@ def moved(rotation, own, change):
 
 
 @njit(cache=True, nogil=True)
-def fit_view(basis, spots, rotation, own, error, excitation, reach, vectors, hkl):
+def fit_view(
+    basis,
+    spots,
+    rotation,
+    own,
+    error,
+    excitation,
+    reach,
+    vectors,
+    hkl,
+    distortion=DISTORTION,
+):
     """Fit a view with a lattice, from the inner spots outwards.
 
     Parameters
@@ -205,6 +276,8 @@ def fit_view(basis, spots, rotation, own, error, excitation, reach, vectors, hkl
         Largest distance of a match in the end, in 1/Å.
     vectors, hkl
         Arrays of the shape of `spots`, filled with what it ends with.
+    distortion
+        Typical size of a distortion.
 
     Returns
     -------
@@ -250,108 +323,16 @@ def fit_view(basis, spots, rotation, own, error, excitation, reach, vectors, hkl
         if n_matched < 3:
             continue
         normal, right = normal_equations(
-            basis, rotation, own, vectors, hkl, matched, error, excitation, N_OWN
+            basis,
+            rotation,
+            own,
+            vectors,
+            hkl,
+            matched,
+            error,
+            excitation,
+            N_OWN,
+            distortion,
         )
         moved(rotation, own, np.linalg.solve(normal, right))
     return n_matched, matched
-
-
-@njit(cache=True, nogil=True)
-def _product(a, b):
-    """Return the sum of the products of the elements of two matrices."""
-    return dot(a[0], b[0]) + dot(a[1], b[1]) + dot(a[2], b[2])
-
-
-@njit(cache=True, nogil=True)
-def _likely_orientations(basis, reflections, lengths, spots, known, excitation):
-    """Return orientations that match most spots at once, and how many each."""
-    n = len(spots)
-    columns = basis.T.copy()
-    inverse = np.linalg.inv(basis)
-    reach = _FIRST_REACH + _FIRST_RELATIVE * np.sqrt((spots**2).sum(1))
-    points = spots.T.copy()
-    hkl = np.empty((3, n))
-    matched = np.empty(n, np.bool_)
-    best = np.empty((_N_FITTED, 3, 3))
-    counts = np.full(_N_FITTED, -1)
-    proposed = pair_rotations(
-        reflections,
-        lengths,
-        spots[:_N_PAIR_SPOTS],
-        _PAIR_TOLERANCE,
-        _PAIR_RELATIVE,
-        excitation,
-        _MOST_TRIED,
-    )
-    for rotation in np.concatenate((known, proposed)):
-        n_matched = match_spots(
-            multiply(rotation, columns),
-            multiply(rotation, inverse),
-            points,
-            reach,
-            _FIRST_MATCH,
-            excitation,
-            hkl,
-            matched,
-        )
-        place = np.argmin(counts)
-        if n_matched <= counts[place]:
-            continue
-        for k in range(_N_FITTED):
-            if counts[k] >= 0 and _product(rotation, best[k]) > _SAME:
-                place = k
-        if n_matched > counts[place]:
-            counts[place] = n_matched
-            best[place] = rotation
-    return best, counts
-
-
-@njit(cache=True, nogil=True)
-def orient_distorted(
-    basis, reflections, lengths, spots, known, error, excitation, reach
-):
-    """Find the orientation in which a lattice explains most spots of a distorted view.
-
-    Orientations are proposed by pairs of spots; the most promising are each
-    fitted with a distortion and a shift.
-
-    Parameters
-    ----------
-    basis, reflections, lengths
-        As for :func:`~pyxem_symnet.lattice.orient.orient_view`.
-    spots
-        On the Ewald sphere in 1/Å, of shape (spots, 3), nearest to the
-        direct beam first.
-    known
-        Orientations that are looked at, too, of shape (n, 3, 3).
-    error, excitation, reach
-        As for :func:`fit_view`.
-
-    Returns
-    -------
-    n_matched
-        Number of matched spots, 0 if no orientation was tried.
-    rotation, own
-        Orientation, and distortion and shift.
-    """
-    rotations, counts = _likely_orientations(
-        basis, reflections, lengths, spots, known, excitation
-    )
-    vectors = np.empty_like(spots)
-    hkl = np.empty_like(spots)
-    best = 0
-    best_rotation = np.eye(3)
-    best_own = np.zeros(4)
-    for k in range(_N_FITTED):
-        if counts[k] < 3:
-            continue
-        rotation = rotations[k].copy()
-        own = np.zeros(4)
-        n_matched, _ = fit_view(
-            basis, spots, rotation, own, error, excitation, reach, vectors, hkl
-        )
-        if n_matched > best:
-            best = n_matched
-            best_rotation[:] = rotation
-            best_own[:] = own
-    return best, best_rotation, best_own

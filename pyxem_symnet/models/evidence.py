@@ -62,11 +62,11 @@ def read_lattice(views: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray] |
     """
     if len(views) < 2:
         return None
-    views = [_in_its_own_frame(view) for view in views]
+    views, turns = zip(*map(_in_its_own_frame, views), strict=True)
     # Here, since a training node has neither numba nor spglib
     from pyxem_symnet.lattice import find_lattice
 
-    fit = find_lattice(views, common_distortion=False)
+    fit = find_lattice(views, turns=turns)
     return None if fit is None else describe_lattice(fit, len(views))
 
 
@@ -115,23 +115,25 @@ def describe_lattice(
     return evidence.table, np.array(summary, np.float32)
 
 
-def _in_its_own_frame(view: np.ndarray) -> np.ndarray:
+def _in_its_own_frame(view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return a view turned and mirrored by what it shows, and rounded.
 
     Lattices that explain a view alike are told apart by the order of
-    equal numbers and by rounding, which turning a pattern changes.
+    equal numbers and by rounding, which turning a pattern changes. Also
+    returns the matrix that turned it.
     """
     position = view[:, 0].astype(float) + 1j * view[:, 1]
     share = np.maximum((view[:, 2] / view[:, 2].max()).round(_DECIMALS - 1), 1e-4)
     longest = np.lexsort((abs(position).round(_DECIMALS), share))[-1]
-    position = position * abs(position[longest]) / position[longest]
-    if (share * position.real).sum() < 0:
-        position = -position
-    if (share * position.real * position.imag).sum() < 0:
-        position = position.conj()
-    x, y = position.real.round(_DECIMALS), position.imag.round(_DECIMALS)
+    turn = abs(position[longest]) / position[longest]
+    if (share * (turn * position).real).sum() < 0:
+        turn = -turn
+    position = turn * position
+    hand = -1 if (share * position.real * position.imag).sum() < 0 else 1
+    x, y = position.real.round(_DECIMALS), hand * position.imag.round(_DECIMALS)
     order = np.lexsort((y, x, share, abs(position).round(_DECIMALS)))
-    return np.column_stack([x, y, share])[order]
+    matrix = [[turn.real, -turn.imag], [hand * turn.imag, hand * turn.real]]
+    return np.column_stack([x, y, share])[order], np.array(matrix)
 
 
 class EvidenceHead(nn.Module):

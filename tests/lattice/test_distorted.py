@@ -9,15 +9,22 @@ import pytest
 import torch
 
 from pyxem_symnet.lattice import lattice_groups
-from pyxem_symnet.lattice.distorted import _step, _View, polish_distorted
+from pyxem_symnet.lattice.distorted import (
+    _step,
+    _View,
+    polish_distorted,
+    share_distortion,
+)
+from pyxem_symnet.lattice.distortion import turned_distortion
 from pyxem_symnet.lattice.indexing import STRAINS, SpotList
 from pyxem_symnet.lattice.metric import list_reflections, reduce_metric
+from pyxem_symnet.lattice.orient_distorted import orient_distorted
+from pyxem_symnet.lattice.strain import strain_information
 from pyxem_symnet.lattice.view_fit import (
     N_ALL,
     N_OWN,
     fit_view,
     normal_equations,
-    orient_distorted,
     undistorted,
 )
 from pyxem_symnet.simulation import example_phases
@@ -27,6 +34,8 @@ from .fits import known_fit
 
 # How spots are displaced at random, in 1/Å
 NOISE = 0.002
+# Of all views alike
+DISTORTION = np.array([0.014, -0.008])
 SYSTEMS = {"baddeleyite": "m", "calcite": "r"}
 
 
@@ -44,6 +53,14 @@ def draw_own(random):
     size, angle = 0.012, random.uniform(0, 2 * math.pi)
     a, b = size * math.cos(angle), size * math.sin(angle)
     return np.array([a, b, *random.normal(0, 0.0015, 2)])
+
+
+def orthogonal(random):
+    """Return a matrix that turns a pattern, and mirrors it or not."""
+    angle = random.uniform(0, 2 * math.pi)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    hand = random.choice([-1, 1])
+    return np.array([[cosine, -sine], [hand * sine, hand * cosine]])
 
 
 def small_rotation(vector):
@@ -124,33 +141,46 @@ def test_normal_equations_are_of_the_derivatives(known):
     np.testing.assert_array_equal(own_right, right[:N_OWN])
 
 
-def test_views_put_aside_one_by_one_or_all_at_once(known, seen):
-    """The strains of all are those of one large least-squares problem."""
+@pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
+def test_views_put_aside_one_by_one_or_all_at_once(known, seen, shared):
+    """What all have in common is that of one large least-squares problem."""
     basis = known.reciprocal_basis
+    random = np.random.default_rng(4)
     views = []
     for spots, view in zip(seen[0], known.views, strict=True):
-        fitted = _View(spots, view.rotation[None])
+        frame = turned_distortion(orthogonal(random))
+        fitted = _View(spots, view.rotation[None], frame, shared)
         fitted.rotation[:] = view.rotation
         fitted.match(basis, 0.03)
         views.append(fitted)
-    n = 6 + N_OWN * len(views)
+    n = 8 + N_OWN * len(views)
     normal, right = np.zeros((n, n)), np.zeros(n)
-    normal[:6, :6] = 1e3 * np.eye(6)
+    normal[2:8, 2:8] = 1e3 * np.eye(6)
+    # Nothing refers to the common distortion, or else to those of the views
+    unused = [0, 1] if not shared else []
     for index, view in enumerate(views):
-        own = 6 + N_OWN * index + np.arange(N_OWN)
-        place = np.r_[own, 0:6]
+        own = 8 + N_OWN * index + np.arange(N_OWN)
         found = normal_equations(
             basis, view.rotation, view.own, view.vectors, view.hkl, view.matched, 0.006,
             0.05, N_ALL,
         )  # fmt: skip
-        normal[np.ix_(place, place)] += found[0]
-        right[place] += found[1]
+        place = np.zeros((N_ALL, n))
+        place[np.arange(N_ALL), np.r_[own, 2:8]] = 1
+        if shared:
+            place[3:5] = 0
+            place[3:5, :2] = view.frame
+            unused += own[3:5].tolist()
+        normal += place.T @ found[0] @ place
+        right += place.T @ found[1]
+    normal[unused, unused] = 1
     solution = np.linalg.solve(normal, right)
-    strained = basis @ (np.eye(3) + np.tensordot(solution[:6], STRAINS, 1))
+    strained = basis @ (np.eye(3) + np.tensordot(solution[2:8], STRAINS, 1))
     np.testing.assert_allclose(_step(basis, views, 0.006), strained, atol=1e-9)
     for index, view in enumerate(views):
-        own = solution[6 + N_OWN * index :][3:N_OWN]
-        np.testing.assert_allclose(view.own[:2], own[:2], atol=1e-9)
+        own = solution[8 + N_OWN * index :][3:N_OWN]
+        if shared:
+            own[:2] = view.frame @ solution[:2]
+        np.testing.assert_allclose(view.own, own, atol=1e-9)
 
 
 def test_distortion_and_shift_are_found(known):
@@ -227,3 +257,59 @@ class TestPolish:
         wrong = dataclasses.replace(known, metric=reduce_metric(basis @ basis.T))
         wrong = polish_distorted(wrong, seen[0])
         assert right.log_likelihood > wrong.log_likelihood + 100
+
+
+@pytest.fixture(scope="module")
+def turned(known):
+    """Views of one camera, each turned and mirrored after it was recorded."""
+    random = np.random.default_rng(6)
+    views, turns = [], []
+    for view in known.views:
+        spots = distorted(view.vectors, [*DISTORTION, *random.normal(0, 0.0015, 2)])
+        spots[:, :2] += random.normal(0, NOISE, (len(spots), 2))
+        turns.append(orthogonal(random))
+        spots[:, :2] = spots[:, :2] @ turns[-1].T
+        order = np.argsort((spots[:, :2] ** 2).sum(1), kind="stable")
+        views.append(SpotList(spots[order], view.intensities[order]))
+    return views, [turned_distortion(turn) for turn in turns]
+
+
+@pytest.fixture(scope="module")
+def own(known, turned):
+    return polish_distorted(known, *turned)
+
+
+@pytest.fixture(scope="module")
+def shared(own, turned):
+    return share_distortion(own, *turned)
+
+
+class TestShare:
+    def test_the_distortion_is_found(self, own, shared):
+        found = np.array(shared.distortion)
+        np.testing.assert_allclose(found, DISTORTION, atol=1e-3)
+        error = abs(np.array(own.distortion) - DISTORTION).max()
+        assert abs(found - DISTORTION).max() < max(error, 1e-3)
+
+    def test_it_is_likelier(self, own, shared):
+        assert shared.log_likelihood > own.log_likelihood
+        assert all(view.frame is None for view in own.views)
+        assert all(view.frame is not None for view in shared.views)
+
+    def test_the_lattice_is_known_better(self, known, own, shared, request):
+        system = SYSTEMS[request.node.callspec.params["known"]]
+
+        def deviation(fit):
+            groups = lattice_groups(reduce_metric(fit.metric))
+            return min(g.deviation for g in groups if g.system == system)
+
+        assert deviation(shared) < max(deviation(own), 0.05)
+        strains = [strain_information(fit).typical_strain for fit in (own, shared)]
+        assert strains[1] < 0.7 * strains[0]
+        assert shared.volume == pytest.approx(known.volume, rel=0.01)
+
+    def test_distortions_that_differ_are_not_shared(self, known, seen):
+        frames = [np.eye(2)] * len(seen[0])
+        own = polish_distorted(known, seen[0], frames)
+        shared = share_distortion(own, seen[0], frames)
+        assert shared.log_likelihood < own.log_likelihood

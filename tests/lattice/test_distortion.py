@@ -6,7 +6,12 @@ import pytest
 
 from pyxem_symnet.lattice import find_lattice
 from pyxem_symnet.lattice.candidates import pairs_of_spots
-from pyxem_symnet.lattice.distortion import NONE, pair_slopes, undistort
+from pyxem_symnet.lattice.distortion import (
+    NONE,
+    pair_slopes,
+    turned_distortion,
+    undistort,
+)
 from pyxem_symnet.lattice.electrons import electron_wavelength, on_ewald_sphere
 
 from .cells import direct_basis
@@ -37,6 +42,14 @@ def test_undistorted_spots_are_on_the_sphere_where_they_were(points):
 def test_nothing_is_done_without_distortion(points):
     vectors = on_ewald_sphere(points, WAVELENGTH)
     assert undistort(vectors, NONE) is vectors
+
+
+@pytest.mark.parametrize("hand", [1, -1])
+def test_a_turned_pattern_is_distorted_along_other_axes(points, hand):
+    turn = np.array([[0.8, -0.6], [hand * 0.6, hand * 0.8]])
+    after = turned_distortion(turn) @ DISTORTION
+    expected = distort(points, DISTORTION) @ turn.T
+    assert distort(points @ turn.T, after) == pytest.approx(expected, abs=1e-12)
 
 
 def test_slopes_are_derivatives(points):

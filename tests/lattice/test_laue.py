@@ -16,7 +16,7 @@ from pyxem_symnet.lattice.laue import (
     rescaled,
     resolve_views,
 )
-from pyxem_symnet.lattice.observations import observe
+from pyxem_symnet.lattice.observations import _spreads, observe
 from pyxem_symnet.simulation import example_phases
 from pyxem_symnet.symmetry.absences import (
     absent_reflections,
@@ -172,6 +172,29 @@ class TestObservations:
             assert observed.values[views == view].mean() == pytest.approx(0, abs=0.1)
         # lorentzian, a power of one
         assert observed.slope == pytest.approx(1, abs=0.25)
+
+    def test_compressed_views_are_stretched(self):
+        """Of patterns that are not precise, each by as much as it is compressed."""
+        powers = np.tile([0.3, 1.0], 4)
+        views = [
+            dataclasses.replace(view, intensities=view.intensities**power)
+            for view, power in zip(self.fit.views, powers, strict=True)
+        ]
+        fit = dataclasses.replace(self.fit, views=tuple(views))
+        ratios = []
+        for coarse in (False, True):
+            observed = observe(dataclasses.replace(fit, coarse=coarse), WAVELENGTH)
+            view = observed.view[observed.seen]
+            spreads = [observed.values[view == number].std() for number in range(8)]
+            ratios.append(np.median(spreads[1::2]) / np.median(spreads[::2]))
+        assert ratios[0] > 2
+        assert ratios[1] == pytest.approx(1, abs=0.25)
+
+    def test_views_that_differ_by_chance_are_left_alone(self):
+        random = np.random.default_rng(0)
+        view = np.repeat(np.arange(40), 12)
+        spreads = [_spreads(random.normal(size=480), view) for _ in range(20)]
+        assert np.std(spreads) < 0.05
 
     def test_coarse_fits_miss_more(self):
         coarse = dataclasses.replace(self.fit, coarse=True)
