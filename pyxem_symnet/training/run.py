@@ -121,6 +121,8 @@ def train(
             f"{', '.join(model.streams)}."
         )
     if config.steps > 0:
+        # Before anything is drawn, since frozen streams may look at it
+        module = SymmetryModule(model, config)
         features_of = model.training_features
         if set(config.frozen) >= set(model.streams):
             features_of = model.joined_features
@@ -128,7 +130,7 @@ def train(
         if "net" in missing:
             model.streams["net"].standardise(_nets(data.settling_batches()))
         trainer, last = make_trainer(config, out, show_progressbar, tensorboard)
-        _fit(model, data, config, trainer, last)
+        _fit(module, data, config, trainer, last)
     path = out / f"{config.name}.safetensors"
     record = {
         "training": dataclasses.asdict(config),
@@ -143,14 +145,14 @@ def train(
 
 
 def _fit(
-    model: nn.Module,
+    module: SymmetryModule,
     data: _Batches,
     config: TrainingConfig,
     trainer: lightning.Trainer,
     last: Path,
 ) -> None:
     """Learn all that is not frozen, from the latest checkpoint on if there is one."""
-    module = SymmetryModule(model, config)
+    model = module.model
     begun = {name: each.detach().clone() for name, each in model.named_parameters()}
     # Averaging the weights rounds even those that don't change
     kept = {n: copy.deepcopy(part_of(model, n).state_dict()) for n in config.frozen}
