@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure the shipped models on crystals they were never trained on.
 
-    python benchmarks/accuracy.py STRUCTURES [--share X] [--workers N]
+    python benchmarks/accuracy.py STRUCTURES [--limit N] [--workers N]
 
 STRUCTURES is the structure table or a reflection store made of it. Writes
 `accuracy.md` and `accuracy.json` beside this file, and
@@ -39,8 +39,7 @@ TABLES = {
     ],
 }
 
-#: Crystals of a split, at most: as many as a model can read in the time, since a
-#: thousand leave a standard error of a point
+#: Crystals of a split, at most
 CRYSTALS = {"msdn-axes": 3000, "msdn-any": 1000}
 
 #: Further numbers of views of the curve
@@ -94,7 +93,7 @@ GOALS = [
 ]
 
 
-def measure_all(structures, share, workers) -> list[dict]:
+def measure_all(structures, limit, workers) -> list[dict]:
     """Return all measurements of all models."""
     results = []
     for name, table in TABLES.items():
@@ -117,7 +116,7 @@ def measure_all(structures, share, workers) -> list[dict]:
                 for noise in NOISES
             ],
             name=name,
-            limit=round(share * CRYSTALS[name]),
+            limit=min(limit, CRYSTALS[name]),
             n_workers=workers,
             progress=lambda line, name=name: print(f"{name}: {line}", flush=True),
         )
@@ -337,12 +336,10 @@ def plot_views(results) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("structures")
-    parser.add_argument(
-        "--share", type=float, default=1.0, help="Of the single views and axes."
-    )
+    parser.add_argument("--limit", type=int, default=max(CRYSTALS.values()))
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    results = measure_all(options.structures, options.share, options.workers)
+    results = measure_all(options.structures, options.limit, options.workers)
     (HERE / "accuracy.json").write_text(json.dumps(results, indent=1) + "\n")
     write_markdown(results, symbol_ceilings(options.structures))
     plot_views(results)
