@@ -5,7 +5,7 @@
 
 STRUCTURES is the structure table or a reflection store made of it. Writes
 `accuracy.md` and `accuracy.json` beside this file, and
-`docs/_static/accuracy_views.png`.
+`docs/_static/accuracy_views.png`. An interrupted run goes on where it was.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from _group_counts import count_groups
+from _kept_results import KeptResults
 
 from pyxem_symnet.models import load_model
 from pyxem_symnet.simulation.protocols import PROTOCOLS
@@ -93,14 +94,18 @@ GOALS = [
 ]
 
 
-def measure_all(structures, limit, workers) -> list[dict]:
-    """Return all measurements of all models."""
-    results = []
+def measure_all(structures, limit, workers, kept) -> list[dict]:
+    """Return all measurements of all models, those kept and the others."""
     for name, table in TABLES.items():
         model = load_model(name)
         curve = [("random", v) for v in CURVE] if ("random", 1) in table else []
         looks = model.ordered_views is None
-        results += measure(
+        done = {
+            tuple(r[key] for key in ("split", "protocol", "views", "noise"))
+            for r in kept.results
+            if r["model"] == name
+        }
+        measure(
             model,
             structures,
             [
@@ -114,13 +119,15 @@ def measure_all(structures, limit, workers) -> list[dict]:
                 for split in SPLITS
                 for protocol, views in [*table, *curve]
                 for noise in NOISES
+                if (split, protocol, views, noise) not in done
             ],
             name=name,
             limit=min(limit, CRYSTALS[name]),
             n_workers=workers,
             progress=lambda line, name=name: print(f"{name}: {line}", flush=True),
+            keep=kept.keep,
         )
-    return results
+    return kept.results
 
 
 def symbol_ceilings(structures) -> list[str]:
@@ -339,10 +346,17 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=max(CRYSTALS.values()))
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    results = measure_all(options.structures, options.limit, options.workers)
+    kept = KeptResults(
+        HERE / "accuracy.partial.json",
+        structures=options.structures,
+        limit=options.limit,
+        crystals=[CRYSTALS, FEWER_CRYSTALS],
+    )
+    results = measure_all(options.structures, options.limit, options.workers, kept)
     (HERE / "accuracy.json").write_text(json.dumps(results, indent=1) + "\n")
     write_markdown(results, symbol_ceilings(options.structures))
     plot_views(results)
+    kept.forget()
 
 
 if __name__ == "__main__":

@@ -86,6 +86,7 @@ class _View:
         # From the two numbers of a common distortion to those in this view
         self.frame = frame
         self.shared = shared
+        self.order = shared_parameters(frame) if shared else np.eye(N_ALL)
         self.spots = spots.vectors[:_MOST_SPOTS].copy()
         self.intensities = spots.intensities[:_MOST_SPOTS]
         self.known = known
@@ -295,7 +296,7 @@ def _step(basis: np.ndarray, views: list[_View], error: float) -> np.ndarray:
     normal = np.zeros((n_common, n_common))
     normal[-_N_STRAINS:, -_N_STRAINS:] = _DAMPING * np.eye(_N_STRAINS)
     right = np.zeros(n_common)
-    orders, back = [], []
+    back = []
     for view in views:
         of_view, own_right = normal_equations(
             basis,
@@ -308,17 +309,13 @@ def _step(basis: np.ndarray, views: list[_View], error: float) -> np.ndarray:
             _EXCITATION,
             N_ALL,
         )
-        order = shared_parameters(view.frame) if view.shared else np.eye(N_ALL)
-        back.append(
-            eliminated(order.T @ of_view @ order, order.T @ own_right, normal, right)
-        )
-        orders.append(order)
+        back.append(eliminated(of_view, own_right, view.order, normal, right))
     common = np.linalg.solve(normal, right)
     largest = abs(common[-_N_STRAINS:]).max()
     common *= min(1.0, _LARGEST_STRAIN / max(largest, 1e-12))
-    for view, order, solved in zip(views, orders, back, strict=True):
+    for view, solved in zip(views, back, strict=True):
         own = solved[:, -1] - solved[:, :-1] @ common
-        moved(view.rotation, view.own, (order @ np.append(own, common))[:N_OWN])
+        moved(view.rotation, view.own, (view.order @ np.append(own, common))[:N_OWN])
         undistorted(view.spots, view.own, view.vectors)
     return basis @ (np.eye(3) + np.tensordot(common[-_N_STRAINS:], STRAINS, 1))
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pyxem_symnet.lattice.best_distorted import best_distorted
+from pyxem_symnet.lattice.best_distorted import DistortedFits
 from pyxem_symnet.lattice.candidates import (
     candidate_metrics,
     distinct,
@@ -123,12 +123,15 @@ def find_lattice(
     more than a fifth of the spots unexplained, that they are not, with
     one tolerance after the other
     (:data:`~pyxem_symnet.lattice.search.COARSE`). Each looks at the
-    likeliest lattice found before, too. The best of all are fitted with a
-    distortion of each view, and then with one that all have in common; the
-    likeliest is taken. Its log likelihood is about one for each spot where
-    all of them lie by chance. Where positions turn out to be precise once
-    reflections may be far from the Ewald sphere
-    (:func:`~pyxem_symnet.lattice.sharpen.sharpen`), that is the lattice.
+    likeliest lattice found before, too. What is found is fitted with a
+    distortion of each view, and the best with one that all have in common
+    (:class:`~pyxem_symnet.lattice.best_distorted.DistortedFits`); where
+    the latter explains the views so well that no other lattice will, no
+    further tolerance is tried. The likeliest is taken. Its log likelihood
+    is about one for each spot where all of them lie by chance. Where
+    positions turn out to be precise once reflections may be far from the
+    Ewald sphere (:func:`~pyxem_symnet.lattice.sharpen.sharpen`), that is
+    the lattice.
     """
     wavelength = electron_wavelength(beam_energy)
     listed = [spot_list(view, wavelength) for view in views]
@@ -157,12 +160,12 @@ def find_lattice(
             if sharp.n_matched > _EXPLAINED * sharp.n_spots:
                 return sharp
             sharpened.append(sharp)
-    distorted: list[LatticeFit] = []
+    distorted = DistortedFits(spots, frames if common_distortion else None)
+    likeliest = max(fits, key=_log_likelihood, default=None)
     for search in COARSE:
         if not (common_distortion and alike):
             search = dataclasses.replace(search, ellipticity=0.0)
-        before = max(fits + distorted, key=_log_likelihood, default=None)
-        known = None if before is None else before.metric
+        known = None if likeliest is None else likeliest.metric
         found, shortest = _search(spots, search, known)
         nets = find_nets(spots, search)
         # Distortions leave residuals that denser lattices make smaller
@@ -170,11 +173,13 @@ def find_lattice(
             fit = _likeliest(found, spots, nets, search, shortest, wavelength)
             fits.append(dataclasses.replace(fit, coarse=True))
             found = fits[-1:]
-        distorted += found
-    if distorted:
-        fits.append(
-            best_distorted(distorted, spots, frames if common_distortion else None)
+        likeliest = max(
+            [*found, *filter(None, [likeliest])], key=_log_likelihood, default=None
         )
+        distorted.add(found, search, shortest)
+        if distorted.is_certain():
+            break
+    fits += filter(None, [distorted.best()])
     # All are against spots that lie by chance, and so say which is better
     fits = [fit for fit in fits if fit.n_matched]
     fit = max(fits, key=_log_likelihood, default=None)

@@ -332,7 +332,9 @@ def best_related(
     return fit
 
 
-def better_basis(fit: LatticeFit, search: Search, shortest: float) -> np.ndarray | None:
+def better_basis(
+    fit: LatticeFit, search: Search, shortest: float, least_gain: float = _LEAST_GAIN
+) -> np.ndarray | None:
     """Return the basis of a related lattice that explains the views better.
 
     They keep the orientations found with the given one.
@@ -345,6 +347,9 @@ def better_basis(fit: LatticeFit, search: Search, shortest: float) -> np.ndarray
         Settings.
     shortest
         Length of the shortest reciprocal vector that is plausible, in 1/Å.
+    least_gain
+        Gain of the log likelihood from which on a lattice counts as better.
+        Below zero, one may seem worse until views are oriented anew.
 
     Returns
     -------
@@ -369,7 +374,7 @@ def better_basis(fit: LatticeFit, search: Search, shortest: float) -> np.ndarray
         )
 
     basis = np.linalg.cholesky(fit.metric)
-    best_score = score(basis, fit.volume)
+    least_score = score(basis, fit.volume) + least_gain
     best = None
     for change in _BASES:
         volume = fit.volume / abs(np.linalg.det(change))
@@ -379,7 +384,7 @@ def better_basis(fit: LatticeFit, search: Search, shortest: float) -> np.ndarray
         if not is_plausible(reduce_metric(changed @ changed.T), shortest):
             continue
         gained = score(changed, volume)
-        if gained > best_score + _LEAST_GAIN:
-            best_score = gained
+        if gained > least_score:
+            least_score = gained + max(least_gain, 0.0)
             best = changed
     return best

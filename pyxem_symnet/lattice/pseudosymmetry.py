@@ -55,22 +55,18 @@ def choose_indexing(
     if len(operations) == 1 or len(views) < 2:
         return views
     basis = np.linalg.cholesky(metric)
-    turns = [_nearest_rotation(np.linalg.solve(basis, o @ basis)) for o in operations]
-    ways = [
-        [
-            dataclasses.replace(
-                view, hkl=view.hkl @ operation, rotation=view.rotation @ turn
-            )
-            for operation, turn in zip(operations, turns, strict=True)
-        ]
+    turns = _nearest_rotations(np.linalg.solve(basis, operations @ basis))
+    forms = [
+        _quadratic_forms(basis, view, operations, turns, strains, precision)
         for view in views
     ]
-    forms = [
-        [_quadratic_form(basis, view, strains, precision) for view in of_one]
-        for of_one in ways
+    chosen = _least_ways(*map(np.array, zip(*forms, strict=True)))
+    return [
+        dataclasses.replace(
+            view, hkl=view.hkl @ operations[way], rotation=view.rotation @ turns[way]
+        )
+        for view, way in zip(views, chosen, strict=True)
     ]
-    chosen = _least_ways(*(np.array(part) for part in _unzip(forms)))
-    return [of_one[way] for of_one, way in zip(ways, chosen, strict=True)]
 
 
 def nearly_symmetric(metric: np.ndarray) -> np.ndarray:
@@ -91,36 +87,47 @@ def nearly_symmetric(metric: np.ndarray) -> np.ndarray:
     return max(groups, key=lambda group: len(group.operations)).operations
 
 
-def _nearest_rotation(matrix: np.ndarray) -> np.ndarray:
-    left, _, right = np.linalg.svd(matrix)
+def _nearest_rotations(matrices: np.ndarray) -> np.ndarray:
+    left, _, right = np.linalg.svd(matrices)
     return left @ right
 
 
-def _unzip(forms: list[list[tuple]]) -> list[list[list]]:
-    return [[[form[i] for form in of_one] for of_one in forms] for i in range(3)]
+def _quadratic_forms(
+    basis: np.ndarray,
+    view: IndexedView,
+    operations: np.ndarray,
+    turns: np.ndarray,
+    strains: np.ndarray,
+    precision: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the least sums of squares over rotations, e'Ae - 2b'e + c of strains.
 
-
-def _quadratic_form(
-    basis: np.ndarray, view: IndexedView, strains: np.ndarray, precision: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return the least sum of squares over rotations, e'Ae - 2b'e + c of strains."""
-    crystal = view.hkl[view.matched] @ basis
-    turned = crystal @ view.rotation.T
+    One for each way in which the view can be indexed.
+    """
+    crystal = view.hkl[view.matched] @ operations @ basis
+    back = (view.rotation @ turns).transpose(0, 2, 1)
+    turned = crystal @ back
     errors = view.vectors[view.matched] - turned
-    by_strain = (crystal @ strains @ view.rotation.T).transpose(1, 2, 0)
-    # A small rotation w moves p by w x p
-    by_turn = np.cross(np.eye(3), turned[:, None]).transpose(0, 2, 1)
-    slopes = np.concatenate([by_strain, by_turn], -1)
-    weighted = (slopes * precision[:, None]).reshape(-1, slopes.shape[-1])
-    normal = weighted.T @ slopes.reshape(-1, slopes.shape[-1])
-    right = weighted.T @ errors.ravel()
     n = len(strains)
-    among = normal[n:, n:] + 1e-3 * np.eye(3)
-    gain = np.linalg.solve(among, np.column_stack([normal[n:, :n], right[n:]]))
-    square = normal[:n, :n] - normal[:n, n:] @ gain[:, :n]
-    linear = right[:n] - normal[:n, n:] @ gain[:, n]
-    constant = (errors**2 @ precision).sum() - right[n:] @ gain[:, n]
-    return square, linear, float(constant)
+    slopes = np.zeros((*turned.shape, n + 3))
+    by_strain = crystal[:, None] @ strains @ back[:, None]
+    slopes[..., :n] = by_strain.transpose(0, 2, 3, 1)
+    # A small rotation w moves p by w x p
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        slopes[..., j, n + i] = -turned[..., k]
+        slopes[..., k, n + i] = turned[..., j]
+    weighted = slopes * precision[:, None]
+    weighted = weighted.reshape(len(turns), -1, n + 3).transpose(0, 2, 1)
+    normal = weighted @ slopes.reshape(len(turns), -1, n + 3)
+    right = (weighted @ errors.reshape(len(turns), -1, 1))[..., 0]
+    among = normal[:, n:, n:] + 1e-3 * np.eye(3)
+    mixed = np.concatenate([normal[:, n:, :n], right[:, n:, None]], -1)
+    gain = np.linalg.solve(among, mixed)
+    reduced = normal[:, :n, n:] @ gain
+    square = normal[:, :n, :n] - reduced[..., :n]
+    linear = right[:, :n] - reduced[..., n]
+    constant = (errors**2 @ precision).sum(1) - (right[:, n:] * gain[..., n]).sum(1)
+    return square, linear, constant
 
 
 def _least_ways(

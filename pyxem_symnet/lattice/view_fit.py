@@ -171,14 +171,16 @@ def normal_equations(
 
 
 @njit(cache=True, nogil=True)
-def eliminated(of_view, right_of_view, normal, right):
+def eliminated(of_view, right_of_view, order, normal, right):
     """Add the equations of a view to common ones, its own parameters taken out.
 
     Parameters
     ----------
     of_view, right_of_view
-        Least-squares problem of the view, of shapes (n, n) and (n,), with its
-        own parameters first.
+        Least-squares problem of the view, of shapes (n, n) and (n,).
+    order
+        As :func:`shared_parameters` returns it: matrix of shape (n, n) to the
+        parameters of the view from other ones, of which its own are first.
     normal, right
         That of the m common parameters, of shapes (m, m) and (m,), changed
         in place.
@@ -189,6 +191,9 @@ def eliminated(of_view, right_of_view, normal, right):
         Of shape (n - m, m + 1): the view's own parameters are the last
         column, less the others times the common parameters.
     """
+    back = order.T.copy()
+    of_view = back @ of_view @ order
+    right_of_view = back @ right_of_view
     n_own = len(of_view) - len(normal)
     rest = np.empty((n_own, len(normal) + 1))
     rest[:, :-1] = of_view[:n_own, n_own:]

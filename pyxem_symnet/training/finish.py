@@ -28,7 +28,7 @@ from pyxem_symnet.training.weigh import find_evidence, fit_head, gather_samples
 #: Validation crystals, and samples of them, that teach how far to believe
 #: lattices, and their seed
 _LATTICE_CRYSTALS = 6000
-_LATTICE_SAMPLES = 1600
+_LATTICE_SAMPLES = 2400
 _LATTICE_SEED = 5
 
 #: Crystals that a model which looks for lattices is measured on at most, of which
@@ -86,6 +86,7 @@ def measure(
     seed: int = 0,
     n_workers: int = 0,
     progress: Callable[[str], None] | None = None,
+    keep: Callable[[dict], None] | None = None,
 ) -> list[dict]:
     """Return the figures of a model, one mapping a measurement.
 
@@ -109,6 +110,8 @@ def measure(
         Number of processes that draw views.
     progress
         Called with a line after each measurement.
+    keep
+        Called with the figures of each measurement as soon as they are there.
     """
     crystals = {}
     for split in {item.split for item in what}:
@@ -143,6 +146,8 @@ def measure(
             "paper": _paper_groups(predictions),
         }
         results.append(result)
+        if keep is not None:
+            keep(result)
         if progress is not None:
             top1 = result["top1"]
             progress(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pyxem_symnet.lattice import lattice_groups
+from pyxem_symnet.lattice.best_distorted import DistortedFits
 from pyxem_symnet.lattice.distorted import (
     _step,
     _View,
@@ -16,9 +17,10 @@ from pyxem_symnet.lattice.distorted import (
     share_distortion,
 )
 from pyxem_symnet.lattice.distortion import turned_distortion
-from pyxem_symnet.lattice.indexing import STRAINS, SpotList
+from pyxem_symnet.lattice.indexing import STRAINS, SpotList, index_views
 from pyxem_symnet.lattice.metric import list_reflections, reduce_metric
 from pyxem_symnet.lattice.orient_distorted import orient_distorted
+from pyxem_symnet.lattice.search import COARSE
 from pyxem_symnet.lattice.strain import strain_information
 from pyxem_symnet.lattice.view_fit import (
     N_ALL,
@@ -310,3 +312,45 @@ class TestShare:
         own = polish_distorted(known, seen[0], frames)
         shared = share_distortion(own, seen[0], frames)
         assert shared.log_likelihood < own.log_likelihood
+
+
+class TestBest:
+    @pytest.fixture
+    def fits(self, turned):
+        return DistortedFits(*turned)
+
+    def add(self, fits, known, views, change):
+        """Add a lattice whose reciprocal vectors are multiples of the right ones."""
+        basis = np.diag(change) @ known.reciprocal_basis
+        start = index_views(reduce_metric(basis @ basis.T), views, COARSE[0])
+        fits.add([start], COARSE[0], 0.02)
+
+    @pytest.mark.parametrize("change", [(1, 1, 2), (1, 0.5, 1), (1, 1, 0.5)])
+    def test_a_finer_or_coarser_lattice_is_found(self, fits, known, turned, change):
+        self.add(fits, known, turned[0], change)
+        found = fits.best()
+        assert found.volume == pytest.approx(known.volume, rel=0.02)
+        np.testing.assert_allclose(found.distortion, DISTORTION, atol=1e-3)
+
+    def test_the_right_lattice_is_certain(self, fits, known, turned):
+        self.add(fits, known, turned[0], (1, 1, 1))
+        assert fits.is_certain()
+
+    def test_a_wrong_lattice_is_not_certain(self, fits, known, turned):
+        self.add(fits, known, turned[0], (1, 1.3, 0.9))
+        assert not fits.is_certain()
+
+    def test_of_several_the_likeliest_is_taken(self, fits, known, turned):
+        for change in ((1, 1.3, 0.9), (1, 1, 1), (1.2, 1, 1)):
+            self.add(fits, known, turned[0], change)
+        assert fits.best().volume == pytest.approx(known.volume, rel=0.02)
+
+    def test_before_any_there_is_none(self, fits):
+        assert fits.best() is None
+        assert not fits.is_certain()
+
+    def test_without_a_common_distortion_none_is_certain(self, known, turned):
+        fits = DistortedFits(turned[0], None)
+        self.add(fits, known, turned[0], (1, 1, 1))
+        assert fits.best().volume == pytest.approx(known.volume, rel=0.02)
+        assert not fits.is_certain()
