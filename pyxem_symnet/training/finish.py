@@ -28,7 +28,7 @@ from pyxem_symnet.training.weigh import find_evidence, fit_head, gather_samples
 #: Validation crystals, and samples of them, that teach how far to believe
 #: lattices, and their seed
 _LATTICE_CRYSTALS = 6000
-_LATTICE_SAMPLES = 2400
+_LATTICE_SAMPLES = 2000
 _LATTICE_SEED = 5
 
 #: Crystals that a model which looks for lattices is measured on at most, of which

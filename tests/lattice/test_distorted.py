@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyxem_symnet.lattice import lattice_groups
+from pyxem_symnet.lattice import find, lattice_groups
 from pyxem_symnet.lattice.best_distorted import DistortedFits
 from pyxem_symnet.lattice.distorted import (
     _step,
@@ -20,7 +20,7 @@ from pyxem_symnet.lattice.distortion import turned_distortion
 from pyxem_symnet.lattice.indexing import STRAINS, SpotList, index_views
 from pyxem_symnet.lattice.metric import list_reflections, reduce_metric
 from pyxem_symnet.lattice.orient_distorted import orient_distorted
-from pyxem_symnet.lattice.search import COARSE
+from pyxem_symnet.lattice.search import COARSE, PRECISE
 from pyxem_symnet.lattice.strain import strain_information
 from pyxem_symnet.lattice.view_fit import (
     N_ALL,
@@ -354,3 +354,35 @@ class TestBest:
         self.add(fits, known, turned[0], (1, 1, 1))
         assert fits.best().volume == pytest.approx(known.volume, rel=0.02)
         assert not fits.is_certain()
+
+
+@pytest.fixture
+def tolerances(monkeypatch):
+    """Tolerances that lattices are looked for with, as they are."""
+    used = []
+
+    def record(views, search, *known):
+        used.append(search.tolerance)
+        return literal(views, search, *known)
+
+    literal = find._search
+    monkeypatch.setattr(find, "_search", record)
+    return used
+
+
+@pytest.mark.parametrize("known", ["calcite"], indirect=True)
+def test_the_search_ends_with_a_lattice_that_is_certain(known, tolerances, monkeypatch):
+    random = np.random.default_rng(8)
+    views = []
+    for view in known.views:
+        spots = distorted(view.vectors, [*DISTORTION, 0, 0])
+        spots[:, :2] += random.normal(0, NOISE, (len(spots), 2))
+        views.append(np.column_stack([spots[:, :2], view.intensities]))
+    soon = find.find_lattice(views)
+    assert tolerances == [PRECISE.tolerance, COARSE[0].tolerance]
+    monkeypatch.setattr(DistortedFits, "is_certain", lambda self: False)
+    late = find.find_lattice(views)
+    assert len(tolerances) == 2 + 1 + len(COARSE)
+    for fit in (soon, late):
+        assert fit.volume == pytest.approx(known.volume, rel=0.02)
+        np.testing.assert_allclose(fit.distortion, DISTORTION, atol=1.5e-3)
