@@ -124,8 +124,9 @@ class DistortedFits:
         basis = better_basis(fit, sharper, shortest, -_LOSS * fit.n_matched)
         if basis is None:
             return None
-        metric = reduce_metric(basis @ basis.T)
-        return index_views(metric, self._views, search, distortion=fit.distortion)
+        # Views may have been turned, so that each has the distortion in its own way:
+        # it is left to the fit
+        return index_views(reduce_metric(basis @ basis.T), self._views, search)
 
     def _polish(self, fits: Sequence[LatticeFit]) -> bool:
         """Fit lattices with distortions of each view. Return whether any is new."""

@@ -73,6 +73,9 @@ _LEAST_VIEW = -3.0
 # orientations that are
 _KNOWN_DISTORTION = 0.002
 _N_FITTED_SHARED = 8
+# Decimals of a metric in 1/Å²: far more than views tell apart, and fewer than rounding
+# changes
+_DECIMALS = 11
 # What it costs to choose among ways to index a view, for the logarithm of their number
 _PER_LOG_WAYS = 1.5
 
@@ -188,12 +191,14 @@ def _begin(
 
 def _orient(fit: LatticeFit, views: list[_View]) -> None:
     """Orient views anew, in place."""
-    basis = fit.reciprocal_basis
+    # Orientations are proposed in an order in which lengths may be equal
+    metric = fit.metric.round(_DECIMALS)
+    basis = np.linalg.cholesky(metric)
     radius = max(
         float(np.linalg.norm(view.spots[:_N_PAIR_SPOTS], axis=1).max())
         for view in views
     )
-    hkl, lengths = list_reflections(fit.metric, radius + _MARGIN, _MOST_REFLECTIONS)
+    hkl, lengths = list_reflections(metric, radius + _MARGIN, _MOST_REFLECTIONS)
     reflections = hkl @ basis
     for view in views:
         if view.shared:
