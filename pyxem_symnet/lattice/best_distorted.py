@@ -33,7 +33,7 @@ _REACH = 2.5
 _LEAST_REACH = 0.004
 # Log likelihood of each spot that may be lost until views are oriented anew: less than
 # that of every other reflection being absent
-_LOSS = 0.5
+_LOSS = 0.65
 # Log likelihood of each spot beyond which a lattice that fits with a common
 # distortion was never wrong: of 90 crystals in 16 noisy views, where the likeliest
 # wrong one had 1.69 unless no search found the right one
