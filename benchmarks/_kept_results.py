@@ -20,7 +20,7 @@ class KeptResults:
     path
         JSON file that holds them. What was measured with others is forgotten.
     settings
-        What else the results depend on.
+        What else the results depend on, such as the text of the benchmark.
     """
 
     def __init__(self, path: Path, **settings):

@@ -161,11 +161,12 @@ def find_lattice(
                 return sharp
             sharpened.append(sharp)
     distorted = DistortedFits(spots, frames if common_distortion else None)
-    likeliest = max(fits, key=_log_likelihood, default=None)
+    seen = list(fits)
     for search in COARSE:
         if not (common_distortion and alike):
             search = dataclasses.replace(search, ellipticity=0.0)
-        known = None if likeliest is None else likeliest.metric
+        before = max(seen, key=_log_likelihood, default=None)
+        known = None if before is None else before.metric
         found, shortest = _search(spots, search, known)
         nets = find_nets(spots, search)
         # Distortions leave residuals that denser lattices make smaller
@@ -173,9 +174,7 @@ def find_lattice(
             fit = _likeliest(found, spots, nets, search, shortest, wavelength)
             fits.append(dataclasses.replace(fit, coarse=True))
             found = fits[-1:]
-        likeliest = max(
-            [*found, *filter(None, [likeliest])], key=_log_likelihood, default=None
-        )
+        seen += found
         distorted.add(found, search, shortest)
         if distorted.is_certain():
             break

@@ -25,8 +25,6 @@ _STRAIN = 0.01
 _ORDERS = 6
 _PASSES = 4
 _SEED = 20200706
-# Sums of squares, in variances, that are the same
-_SAME = 1e-3
 
 
 def choose_indexing(
@@ -157,15 +155,14 @@ def _least_ways(
                 slopes = slope + linear[view, among]
                 solved = np.linalg.solve(sums, slopes[..., None])[..., 0]
                 left = constant[view, among] - (slopes * solved).sum(-1)
-                # Of ways that are as good, rounding must not choose
-                chosen[view] = np.argmax(left <= left.min() + _SAME)
+                chosen[view] = left.argmin()
                 total = total + square[view, chosen[view]]
                 slope = slope + linear[view, chosen[view]]
                 rest += constant[view, chosen[view]]
             if (chosen == before).all():
                 break
         left = rest - slope @ np.linalg.solve(total, slope)
-        if left < least - _SAME:
+        if left < least:
             least = left
             best = chosen
     return best
