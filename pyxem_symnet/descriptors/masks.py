@@ -50,6 +50,9 @@ _SHADOW_BLOCKS = 6
 _SHADOW_DEPTH = 0.4
 # Part of a shadow's edge that has to be sharp
 _SHADOW_EDGE = 0.7
+# Spots in a shadow, so many times brighter than what is beyond its edge, and how many
+# of them make it the dark between reflections instead
+_SPOT_IN_SHADOW, _SPOTS_IN_SHADOW = 2.0, 3
 # The direct beam is seen where all is darker than this part of it, so many blocks away
 _AROUND_BEAM, _BEAM_BLOCKS = 0.1, 4
 # Part of the detector's longer side that a beam stop is narrower than
@@ -316,7 +319,8 @@ def _shadow(scan: _Summary, excluded: np.ndarray) -> np.ndarray:
             if part.sum() < _SHADOW_BLOCKS or not _is_sharp(part, blocks, filled):
                 continue
             outline = _outline(part, light, excluded, filled, side)
-            if _is_steep(outline, light, excluded):
+            steep = _is_steep(outline, light, excluded)
+            if steep and not _holds_spots(outline, scan, excluded, side):
                 found |= ndimage.binary_dilation(outline, iterations=2) & ~excluded
     return found if found.mean() < _MOST_SHADOW else np.zeros_like(found)
 
@@ -406,3 +410,20 @@ def _is_steep(outline: np.ndarray, mean: np.ndarray, excluded: np.ndarray) -> bo
     if not within.any() or not beyond.any():
         return False
     return bool(np.median(smooth[within]) <= _SHADOW_STEP * np.median(smooth[beyond]))
+
+
+def _holds_spots(outline, scan: _Summary, excluded: np.ndarray, side: int) -> bool:
+    """Tell a dark place that reflections are seen in from a shadow.
+
+    A detector that counts single electrons is dark wherever the halo of
+    the beam has ended.
+    """
+    inside = ndimage.binary_erosion(outline, iterations=side) & ~excluded
+    height = ndimage.distance_transform_edt(~outline)
+    beyond = (height > 3) & (height <= 5) & ~excluded
+    if not inside.any() or not beyond.any():
+        return False
+    mean = ndimage.uniform_filter(np.where(excluded, 0, scan.light), 3)
+    spots = inside & (mean > _SPOT_IN_SHADOW * np.median(mean[beyond]))
+    spots &= scan.electrons(mean) * 9 >= _EXPECTED
+    return ndimage.label(spots)[1] >= _SPOTS_IN_SHADOW

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pyxem_symnet.descriptors.centre import locate_beam
+from pyxem_symnet.descriptors.centre import locate_beam, locate_common_beam
 from pyxem_symnet.inference.sources import to_device
 
 #: Least number of patterns that a common beam is looked for in
@@ -24,6 +24,9 @@ _SCATTER, _SCATTER_HIDDEN = 0.25, 0.6
 # Part of them that has to be on it; the others were found wrongly: taken for a
 # strong reflection, or in patterns without a beam
 _AGREEING = 0.6
+# How far from the most symmetric point of all patterns together a hidden beam's path
+# may lie: patterns may have another point in common, such as a reflection
+_MOST_APART = 2.0
 # Larger detectors are binned to about this size before
 _WORKING_SIZE = 256
 _N_STEPS = 10
@@ -127,8 +130,30 @@ def fit_descan(
     ]
     centres, seen = (torch.cat(part).numpy() for part in zip(*found, strict=True))
     scatter = _SCATTER if seen.mean() > 0.5 else _SCATTER_HIDDEN
-    scatter *= max(1, round(min(patterns.shape[1:]) / _WORKING_SIZE))
-    return fit_path(centres, numbers, shape, scatter)
+    binning = max(1, round(min(patterns.shape[1:]) / _WORKING_SIZE))
+    path = fit_path(centres, numbers, shape, scatter * binning)
+    return path or _hidden_path(patterns, numbers, shape, excluded, centres, binning)
+
+
+def _hidden_path(
+    patterns, numbers, shape, excluded, centres, binning: int
+) -> Descan | None:
+    """Return the path of a beam that most patterns hide, None if they don't."""
+    images = to_device(patterns, torch.device("cpu")).float()
+    common, near, better = locate_common_beam(
+        images, torch.from_numpy(centres), excluded
+    )
+    if better.float().mean() < _AGREEING:
+        return None
+    near, common = near.numpy(), common.numpy()
+    path = fit_path(near, numbers, shape, _SCATTER_HIDDEN * binning)
+    if path is not None:
+        middle = np.median(path.centres(numbers), axis=0)
+        if np.linalg.norm(middle - common) < _MOST_APART * binning:
+            return path
+    still = tuple((0.0, 0.0) for _ in shape)
+    residual = float(np.median(np.linalg.norm(near - common, axis=1)))
+    return Descan(tuple(common.tolist()), still, residual, tuple(shape))
 
 
 def fit_path(

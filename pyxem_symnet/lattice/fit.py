@@ -118,8 +118,12 @@ class SeriesFit(LatticeFit):
 
     Parameters
     ----------
-    metric, views, n_spots, log_likelihood, coarse, distortion
+    metric, views, n_spots, log_likelihood, coarse
         As of :class:`LatticeFit`.
+    distortion
+        As of :class:`LatticeFit`. How far patterns are stretched along
+        the axis is not seen in them: it is what makes the lattice
+        symmetric, if a typical distortion does, and otherwise nothing.
     axis
         Azimuth of the axis of rotation in degrees, from x towards y.
     step

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
+from pyxem_symnet.lattice.distortion import undistort
 from pyxem_symnet.lattice.electrons import on_ewald_sphere
 from pyxem_symnet.lattice.find import spot_list
 from pyxem_symnet.lattice.fit import IndexedView, SeriesFit
@@ -19,6 +20,9 @@ from pyxem_symnet.lattice.indexing import better_basis, log_likelihood
 from pyxem_symnet.lattice.matching import matched_spots
 from pyxem_symnet.lattice.periods import Periods
 from pyxem_symnet.lattice.search import SERIES
+from pyxem_symnet.lattice.strain import strain_information, symmetry_evidence
+from pyxem_symnet.lattice.symmetry import lattice_groups
+from pyxem_symnet.lattice.view_fit import DISTORTION
 
 # Spots fitted at a time: how far out, in shares of the radius of the spots that
 # periods were found in, and how far from a lattice point in 1/Å
@@ -37,6 +41,10 @@ _ALONG_BEAM = 0.3
 _MOST_VOLUME_CHANGE = 0.35
 _MOST_STEP_CHANGE = 0.2
 _MOST_RELATED = 3
+# Stretch along the axis that others follow from, and the largest
+_TRIAL_STRETCH, _MOST_STRETCHED = 0.01, 0.04
+# Least standard deviation of the strains of a lattice: axes and steps are not exact
+_LEAST_STRAIN = 0.002
 _SHORTEST_RECIPROCAL = 0.02
 _INDICES = np.array([i for i in itertools.product(range(-3, 4), repeat=3) if any(i)])
 
@@ -155,23 +163,48 @@ def turn_about_axis(
 
 @dataclasses.dataclass(frozen=True)
 class _Geometry:
-    """What is fitted: a vector of thirteen numbers with names."""
+    """Where spots come from.
+
+    A distortion is written down in the frame of the axis: a shear, and a stretch
+    along it. All but the stretch is fitted, as a vector of fourteen numbers.
+    """
 
     axis: float
     step: float  # in radians, as the axis
     basis: np.ndarray
     centre: np.ndarray
+    shear: float = 0.0
+    stretch: float = 0.0
 
-    @classmethod
-    def from_vector(cls, x: np.ndarray) -> _Geometry:
-        return cls(x[0], x[1], x[2:11].reshape(3, 3), x[11:13])
+    def with_vector(self, x: np.ndarray) -> _Geometry:
+        """Return a geometry with these numbers in place of its own."""
+        basis, centre = x[2:11].reshape(3, 3), x[11:13]
+        return _Geometry(x[0], x[1], basis, centre, x[13], self.stretch)
 
     def to_vector(self) -> np.ndarray:
-        return np.array([self.axis, self.step, *self.basis.ravel(), *self.centre])
+        """Return what is fitted."""
+        basis = self.basis.ravel()
+        return np.array([self.axis, self.step, *basis, *self.centre, self.shear])
+
+    @property
+    def distortion(self) -> tuple[float, float]:
+        """In the frame of the detector."""
+        c, s = math.cos(2 * self.axis), math.sin(2 * self.axis)
+        return c * self.stretch - s * self.shear, s * self.stretch + c * self.shear
+
+    def opposite(self, stretch: float) -> np.ndarray:
+        """Return what a stretch of patterns makes of a lattice that explains them."""
+        along = np.array([math.cos(self.axis), math.sin(self.axis), 0.0])
+        return (1 + stretch) * np.eye(3) - 2 * stretch * np.outer(along, along)
+
+    def in_view(self, points: SeriesPoints) -> np.ndarray:
+        """Return the spots on the Ewald sphere, each in the frame of its view."""
+        vectors = on_ewald_sphere(points.positions - self.centre, points.wavelength)
+        return undistort(vectors, self.distortion)
 
     def in_crystal(self, points: SeriesPoints) -> np.ndarray:
         """Return the spots in the frame of the view in the middle."""
-        vectors = on_ewald_sphere(points.positions - self.centre, points.wavelength)
+        vectors = self.in_view(points)
         return turn_about_axis(vectors, self.axis, -self.step * points.place)
 
 
@@ -218,7 +251,7 @@ def fit_series(
         fit = _index(points, n_views, geometry)
         basis = better_basis(fit, SERIES, _SHORTEST_RECIPROCAL)
         if basis is None:
-            return fit
+            break
         # In the frame of the crystal instead of that of the metric
         change = basis @ np.linalg.inv(fit.reciprocal_basis)
         related = dataclasses.replace(
@@ -226,9 +259,46 @@ def fit_series(
         )
         refined = _refine(points, related, step_is_free)
         if refined is None:
-            return fit
+            break
         geometry = refined
-    return _index(points, n_views, geometry)
+    fit = _index(points, n_views, geometry)
+    if not fit.views:
+        return fit
+    stretched = _stretched(geometry, fit)
+    refined = _refine(points, stretched, step_is_free)
+    return fit if refined is None else _index(points, n_views, refined)
+
+
+def _stretched(geometry: _Geometry, fit: SeriesFit) -> _Geometry:
+    """Return the geometry with the stretch along the axis that is the likeliest.
+
+    Views turned about the axis show no difference between patterns and a lattice
+    that are stretched along it. What tells is that a typical distortion makes a
+    lattice symmetric.
+    """
+    views = tuple(dataclasses.replace(view, frame=None) for view in fit.views)
+    known = strain_information(dataclasses.replace(fit, views=views))
+    covariance = np.linalg.inv(known.precision) + _LEAST_STRAIN**2 * np.eye(6)
+    known = dataclasses.replace(known, precision=np.linalg.inv(covariance))
+    crystal = _shortest_basis(geometry.basis)
+    best, highest = geometry, 0.0
+    for group in lattice_groups(fit.metric):
+
+        def evidence(stretch: float, operations=group.operations):
+            basis = crystal @ geometry.opposite(stretch)
+            chi_square, found = symmetry_evidence(basis @ basis.T, operations, known)
+            unlikely = (stretch / DISTORTION) ** 2
+            return chi_square + unlikely, found - 0.5 * unlikely
+
+        # A parabola
+        low, middle, high = (evidence(k * _TRIAL_STRETCH)[0] for k in (-1, 0, 1))
+        stretch = 0.5 * _TRIAL_STRETCH * (low - high) / (low - 2 * middle + high)
+        found = evidence(stretch)[1]
+        if abs(stretch) < _MOST_STRETCHED and found > highest:
+            highest = found
+            basis = geometry.basis @ geometry.opposite(stretch)
+            best = dataclasses.replace(geometry, basis=basis, stretch=stretch)
+    return best
 
 
 def _refine(
@@ -238,11 +308,12 @@ def _refine(
     lengths = points.lengths
     radius = np.sort(lengths)[min(len(lengths) - 1, _MOST_SPOTS // 4)]
     geometry = start
-    free = np.ones(13, bool)
+    free = np.ones(14, bool)
     for share, tolerance in _ROUNDS:
         # Spots near the beam hardly tell the axis and the step
         free[0] = share >= 1
         free[1] = step_is_free and share > 1
+        free[13] = share > 1
         basis = _shortest_basis(geometry.basis)
         geometry = dataclasses.replace(geometry, basis=basis)
         tolerance = min(tolerance, _OF_SHORTEST * np.linalg.norm(basis[0]))
@@ -255,20 +326,21 @@ def _refine(
         some, indices = points[used], hkl[used]
         whole = geometry.to_vector()
 
-        def errors(x, some=some, indices=indices, whole=whole):
+        def errors(x, some=some, indices=indices, whole=whole, before=geometry):
             vector = whole.copy()
             vector[free] = x
-            trial = _Geometry.from_vector(vector)
+            trial = before.with_vector(vector)
             error = trial.in_crystal(some) - indices @ trial.basis
             error = turn_about_axis(error, trial.axis, trial.step * some.place)
             error[:, 2] *= _ALONG_BEAM
-            # The assumed centre counts as one more spot
-            return np.append(error.ravel(), trial.centre)
+            # The assumed centre counts as one more spot, and so does a distortion
+            typical = trial.shear * _LOSS_SCALE / DISTORTION
+            return np.concatenate([error.ravel(), trial.centre, [typical]])
 
         whole[free] = least_squares(
             errors, whole[free], loss="soft_l1", f_scale=_LOSS_SCALE
         ).x
-        geometry = _Geometry.from_vector(whole)
+        geometry = geometry.with_vector(whole)
     volume = abs(np.linalg.det(geometry.basis) / np.linalg.det(start.basis))
     changed = abs(math.log(volume)) > _MOST_VOLUME_CHANGE
     if changed or abs(geometry.step / start.step - 1) > _MOST_STEP_CHANGE:
@@ -288,7 +360,7 @@ def _index(points: SeriesPoints, n_views: int, geometry: _Geometry) -> SeriesFit
         own = points[points.place == place]
         if not len(own.positions):
             continue
-        vectors = on_ewald_sphere(own.positions - geometry.centre, own.wavelength)
+        vectors = geometry.in_view(own)
         order = np.argsort((vectors[:, :2] ** 2).sum(1), kind="stable")
         vectors = vectors[order]
         turned = turn_about_axis(
@@ -301,7 +373,9 @@ def _index(points: SeriesPoints, n_views: int, geometry: _Geometry) -> SeriesFit
         )
         intensities = own.intensities[order]
         indexed.append(
-            IndexedView(vectors, intensities, rotation, hkl.astype(np.int64), matched)
+            IndexedView(
+                vectors, intensities, rotation, hkl.astype(np.int64), matched, np.eye(2)
+            )
         )
     n_spots = len(points.positions)
     volume = 1 / abs(np.linalg.det(crystal))
@@ -314,6 +388,7 @@ def _index(points: SeriesPoints, n_views: int, geometry: _Geometry) -> SeriesFit
         n_spots,
         likelihood,
         coarse=False,
+        distortion=tuple(map(float, geometry.distortion)),
         axis=math.degrees(geometry.axis) % 360,
         step=math.degrees(geometry.step),
         centre=(float(geometry.centre[0]), float(geometry.centre[1])),

@@ -14,10 +14,11 @@ import math
 
 import numpy as np
 
-from pyxem_symnet.lattice.fit import LatticeFit
+from pyxem_symnet.lattice.fit import LatticeFit, SeriesFit
 from pyxem_symnet.lattice.indexing import STRAINS
 from pyxem_symnet.lattice.symmetry import lattice_groups
 from pyxem_symnet.lattice.view_fit import (
+    DISTORTION,
     N_ALL,
     N_OWN,
     N_SHARED,
@@ -89,6 +90,8 @@ def strain_information(fit: LatticeFit) -> StrainInformation:
     first = N_SHARED if shared else N_OWN
     n_free = min(n_free, first)
     precision = np.zeros((N_ALL - first, N_ALL - first))
+    # A series hardly tells one of two numbers, so that what is typical counts: once
+    times = len(fit.views) if isinstance(fit, SeriesFit) else 1
     for view in fit.views:
         normal, _ = normal_equations(
             basis,
@@ -100,6 +103,7 @@ def strain_information(fit: LatticeFit) -> StrainInformation:
             error,
             _EXCITATION[fit.coarse],
             N_ALL,
+            DISTORTION * math.sqrt(times),
         )
         if shared:
             order = shared_parameters(view.frame)
