@@ -39,8 +39,10 @@ _DIRECTIONS, _BINS = hemisphere(1000), 128
 _FINE_DIRECTIONS, _FINE_BINS = hemisphere(1500), 256
 # Pairs of axis and step that are fitted: spots near the beam hardly tell the step
 _N_HYPOTHESES = 40
-# A lattice that explains this share of the spots is the right one
+# A lattice that explains this share of the spots is the right one, and so is one of
+# this likelihood for each spot that so many further pairs do not better
 _RIGHT = 0.93
+_LIKELY, _PATIENCE = 1.2, 8
 # Power of points that lie by chance: less than twice this is no lattice
 _CHANCE = 12.0
 # A lattice that explains a smaller share of the spots is none, nor one that is
@@ -98,19 +100,23 @@ def find_series_lattice(
     points = SeriesPoints.from_views(views, wavelength)
     if len(points.positions) < _FEWEST_SPOTS:
         return None
-    fits = []
+    best, n_tried = None, 0
     for periods, axis, angle in _hypotheses(points, len(views), step):
         if periods.score < 2 * _CHANCE:
             break
         fit = fit_series(points, len(views), axis, angle, periods, step is None)
-        if fit is None:
+        n_tried += 1
+        if fit is not None and (
+            best is None or fit.log_likelihood > best.log_likelihood
+        ):
+            best, n_tried = fit, 0
+        if best is None:
             continue
-        fits.append(fit)
-        if fit.n_matched > _RIGHT * fit.n_spots:
+        likely = best.log_likelihood > _LIKELY * best.n_spots
+        if best.n_matched > _RIGHT * best.n_spots or likely and n_tried >= _PATIENCE:
             break
-    if not fits:
+    if best is None:
         return None
-    best = max(fits, key=lambda fit: fit.log_likelihood)
     explained = best.n_matched > _LEAST_EXPLAINED * best.n_spots
     likely = best.log_likelihood > _LEAST_LIKELIHOOD * best.n_spots
     return best if explained and likely else None

@@ -70,6 +70,31 @@ def read_lattice(views: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray] |
     return None if fit is None else describe_lattice(fit, len(views))
 
 
+def read_series(
+    views: Sequence[np.ndarray], step: float, beam_energy: float
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Find the lattice of a rotation series, and what it says of space groups.
+
+    Parameters
+    ----------
+    views
+        As for :func:`read_lattice`, in the order of the series.
+    step
+        Angle between successive views in degrees.
+    beam_energy
+        In kV.
+
+    Returns
+    -------
+    table, summary
+        As :func:`read_lattice`. None if no lattice explains the series.
+    """
+    from pyxem_symnet.lattice import find_series_lattice
+
+    fit = find_series_lattice(views, beam_energy, step)
+    return None if fit is None else describe_lattice(fit, len(fit.views))
+
+
 def describe_lattice(
     fit: LatticeFit, n_views: int
 ) -> tuple[np.ndarray, np.ndarray] | None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Feature that says of which crystals a lattice was found
 LATTICE_READ = "lattice_read"
 
+#: Feature that says which of these are those of rotation series
+OF_SERIES = "of_series"
+
 
 def with_lattices(
     features: dict[str, Tensor],
@@ -55,6 +58,7 @@ def with_lattices(
     alike = features[ALIKE].cpu() if ALIKE in features else [None] * len(kept)
     like = features["n_views"]
     read = like.new_zeros(len(kept), 1)
+    of_series = like.new_zeros(len(kept), 1)
     table = like.new_zeros(len(kept), *TABLE_SHAPE)
     summary = like.new_zeros(len(kept), N_SUMMARY)
     for index, crystal in enumerate(kept):
@@ -62,16 +66,25 @@ def with_lattices(
         if fit is None:
             evidence = read_lattice(kept_views.views(crystal, alike[index]))
         else:
+            of_series[index] = 1
             evidence = describe_lattice(fit, len(fit.views))
         if evidence is not None:
             read[index] = 1
             table[index] = torch.from_numpy(evidence[0])
             summary[index] = torch.from_numpy(evidence[1])
-    return rest | {LATTICE_READ: read, "lattice_table": table, "lattice": summary}
+    return rest | {
+        LATTICE_READ: read,
+        OF_SERIES: of_series,
+        "lattice_table": table,
+        "lattice": summary,
+    }
 
 
 def weigh_lattices(
-    answer: Tensor, features: dict[str, Tensor], head: EvidenceHead
+    answer: Tensor,
+    features: dict[str, Tensor],
+    head: EvidenceHead,
+    of_series: EvidenceHead | None = None,
 ) -> Tensor:
     """Weigh a network's probabilities against what lattices say.
 
@@ -84,6 +97,8 @@ def weigh_lattices(
         Those of :func:`with_lattices`. Without them nothing is changed.
     head
         Network that weighs.
+    of_series
+        That for the lattices of rotation series, None for the same.
 
     Returns
     -------
@@ -93,8 +108,10 @@ def weigh_lattices(
     if LATTICE_READ not in features:
         return answer
     read = features[LATTICE_READ].flatten() > 0
-    if read.any():
-        logs = answer[read].clamp_min(torch.finfo(torch.float32).tiny).log()
-        evidence = (features[name][read] for name in ("lattice_table", "lattice"))
-        answer[read] = head(logs, *evidence).softmax(-1)
+    series = features[OF_SERIES].flatten() > 0
+    for chosen, weigh in ((read & ~series, head), (read & series, of_series or head)):
+        if chosen.any():
+            logs = answer[chosen].clamp_min(torch.finfo(torch.float32).tiny).log()
+            evidence = (features[name][chosen] for name in ("lattice_table", "lattice"))
+            answer[chosen] = weigh(logs, *evidence).softmax(-1)
     return answer

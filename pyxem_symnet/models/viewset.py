@@ -91,11 +91,16 @@ class ViewSetMSDN(SpotNetwork):
         Settings of the
         :class:`~pyxem_symnet.descriptors.net_reading.NetReading`, or
         None to do without, which is the default.
+    series
+        Whether lattices of rotation series are weighed by a network of
+        their own. They are far surer than those of views in unknown
+        orientations.
 
     Raises
     ------
     ValueError
-        If no stream is left or a network setting is unknown.
+        If no stream is left, a network setting is unknown, or lattices of
+        series are to be weighed where no lattice is looked for.
     """
 
     def __init__(
@@ -108,7 +113,10 @@ class ViewSetMSDN(SpotNetwork):
         network: dict | None = None,
         lattice: dict | None = None,
         net: dict | None = None,
+        series: bool = False,
     ):
+        if series and lattice is None:
+            raise ValueError("series needs a model that looks for lattices.")
         super().__init__(classes, finder)
         # They may come in any number and order
         self.ordered_views = None
@@ -121,6 +129,7 @@ class ViewSetMSDN(SpotNetwork):
         self.net = None if net is None else NetReading(**net)
         self.lattice = None if lattice is None else KeptViews(**lattice)
         self.evidence = None if lattice is None else EvidenceHead(self.classes)
+        self.evidence_of_series = EvidenceHead(self.classes) if series else None
         self.most_looked_at = {
             "image": network["training_images"],
             "net": network["training_nets"],
@@ -143,6 +152,7 @@ class ViewSetMSDN(SpotNetwork):
             module = getattr(self, name)
             settings[name] = None if module is None else dict(module.settings)
         settings["network"] = copy.deepcopy(self._network)
+        settings["series"] = self.evidence_of_series is not None
         return settings
 
     def accumulate(
@@ -284,7 +294,8 @@ class ViewSetMSDN(SpotNetwork):
         """
         features = self.read_lattices(features)
         answer = super().probabilities(features)
-        return weigh_lattices(answer, features, self.evidence)
+        heads = self.evidence, self.evidence_of_series
+        return weigh_lattices(answer, features, *heads)
 
     def read_lattices(
         self,
@@ -309,7 +320,8 @@ class ViewSetMSDN(SpotNetwork):
         -------
         features
             "kept" and "alike" are gone, and there are "lattice_read" of shape
-            (crystals, 1), one where there is a lattice; "lattice_table"
+            (crystals, 1), one where there is a lattice; "of_series", of the
+            same shape, one where it is that of a series; "lattice_table"
             of shape (crystals, 230, columns) and "lattice" of shape
             (crystals, values), as
             :func:`~pyxem_symnet.models.evidence.read_lattice` returns

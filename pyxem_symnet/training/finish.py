@@ -25,11 +25,11 @@ from pyxem_symnet.training.evaluate import (
 from pyxem_symnet.training.metrics import summarise
 from pyxem_symnet.training.weigh import find_evidence, fit_head, gather_samples
 
-#: Validation crystals, and samples of them, that teach how far to believe
-#: lattices, and their seed
+#: Validation crystals that teach how far to believe lattices; and samples of them,
+#: and their seed, of views and of rotation series
 _LATTICE_CRYSTALS = 6000
-_LATTICE_SAMPLES = 2000
-_LATTICE_SEED = 5
+_LATTICE_SAMPLES, _LATTICE_SEED = 2000, 5
+_SERIES_SAMPLES, _SERIES_SEED = 600, 6
 
 #: Crystals that a model which looks for lattices is measured on at most, of which
 #: each takes about a second
@@ -271,20 +271,33 @@ def _learn_to_weigh(
     except NoCrystalsError:
         report_line("lattices are not used: no crystal is in the validation split")
         return
-    files = find_evidence(
-        crystals,
-        model.lattice,
-        folder / "evidence",
-        _LATTICE_SAMPLES,
-        seed=_LATTICE_SEED,
-        n_workers=n_workers,
-        progress=lambda done, total: report_line(f"lattices {done} of {total}"),
-    )
-    try:
-        samples = gather_samples(model, crystals, files, _LATTICE_SEED)
-    except NoCrystalsError as error:
-        report_line(f"lattices are not used: {error}")
-        return
-    loss = fit_head(model.evidence, samples)
-    before = nn.functional.nll_loss(samples.log_probabilities, samples.target)
-    report_line(f"loss {before:.3f} by the network, {loss:.3f} with lattices")
+    for kind, head, keep, n_samples, seed in (
+        ("lattices", model.evidence, model.lattice, _LATTICE_SAMPLES, _LATTICE_SEED),
+        ("series", model.evidence_of_series, None, _SERIES_SAMPLES, _SERIES_SEED),
+    ):
+        if head is None:
+            continue
+        files = find_evidence(
+            crystals,
+            keep,
+            folder / "evidence",
+            n_samples,
+            seed=seed,
+            n_workers=n_workers,
+            progress=lambda done, total, kind=kind: report_line(
+                f"{kind} {done} of {total}"
+            ),
+        )
+        try:
+            samples = gather_samples(
+                model, crystals, files, seed, series=keep is None
+            )
+        except NoCrystalsError as error:
+            report_line(f"{kind} are not used: {error}")
+            continue
+        if head is model.evidence_of_series:
+            # What is alike in both is known already
+            head.load_state_dict(model.evidence.state_dict())
+        loss = fit_head(head, samples)
+        before = nn.functional.nll_loss(samples.log_probabilities, samples.target)
+        report_line(f"loss {before:.3f} by the network, {loss:.3f} with {kind}")

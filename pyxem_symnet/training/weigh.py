@@ -7,6 +7,8 @@ weights. So what was found is kept in files, and goes on where it stopped.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +19,10 @@ from torch import Tensor, nn
 
 from pyxem_symnet.descriptors.kept_views import KeptViews
 from pyxem_symnet.descriptors.spots import Spots
-from pyxem_symnet.models.evidence import TABLE_SHAPE, read_lattice
+from pyxem_symnet.models.evidence import TABLE_SHAPE, read_lattice, read_series
 from pyxem_symnet.simulation.packed import NoCrystalsError, PackedReflections
 from pyxem_symnet.simulation.protocols import PROTOCOLS
+from pyxem_symnet.simulation.rotations import random_rotations, tilt_series
 from pyxem_symnet.training.data import choose, draw_rotations, repeat_grains
 from pyxem_symnet.training.parts import write_parts
 
@@ -31,6 +34,18 @@ _REPEATED = 0.1
 #: Fewest and most views, log-uniform between, and most of zone axes
 _VIEWS = (2, 40)
 _MOST_ZONES = 6
+
+#: The same of rotation series; from the first view to the last, in degrees; and the
+#: strongest spots of a view, as many as are found in patterns
+_SERIES_PROTOCOLS = {
+    "clean-2": 0.2,
+    "noisy-2": 0.5,
+    "thick-1": 0.2,
+    "thick-clean-1": 0.1,
+}
+_SERIES_VIEWS = (15, 80)
+_SERIES_SPANS = (25.0, 140.0)
+_SERIES_SPOTS = 96
 
 #: Samples between one seed and the next
 _APART = 2_000_000
@@ -68,7 +83,7 @@ class Samples(NamedTuple):
 class _Evidence:
     """What lattices say, a part of the samples at a time."""
 
-    def __init__(self, crystals: PackedReflections, keep: KeptViews, seed: int):
+    def __init__(self, crystals: PackedReflections, keep: KeptViews | None, seed: int):
         self.crystals = crystals
         self.keep = keep
         self.seed = seed
@@ -77,11 +92,7 @@ class _Evidence:
     def __call__(self, part: int) -> dict[str, np.ndarray]:
         numbers, tables, summaries = [], [], []
         for number in range(part * _PART, (part + 1) * _PART):
-            spots = draw_sample(self.crystals, number, self.seed)[1]
-            together = torch.zeros(len(spots.intensities), dtype=torch.long)
-            kept = self.keep(spots, together, 1)[0]
-            alike = self.keep.count_alike(spots, together, 1)[0]
-            evidence = read_lattice(self.keep.views(kept, alike))
+            evidence = self._read(number)
             if evidence is not None:
                 numbers.append(number)
                 tables.append(evidence[0])
@@ -91,6 +102,16 @@ class _Evidence:
             "table": np.array(tables, np.float32).reshape(-1, *TABLE_SHAPE),
             "summary": np.array(summaries, np.float32).reshape(len(numbers), -1),
         }
+
+    def _read(self, number: int) -> tuple[np.ndarray, np.ndarray] | None:
+        if self.keep is None:
+            _, spots, step, energy = draw_series(self.crystals, number, self.seed)
+            return read_series(spots.to_arrays(), step, energy)
+        spots = draw_sample(self.crystals, number, self.seed)[1]
+        together = torch.zeros(len(spots.intensities), dtype=torch.long)
+        kept = self.keep(spots, together, 1)[0]
+        alike = self.keep.count_alike(spots, together, 1)[0]
+        return read_lattice(self.keep.views(kept, alike))
 
 
 def draw_sample(
@@ -107,12 +128,8 @@ def draw_sample(
     seed
         Seed of all samples.
     """
-    order = np.random.default_rng(seed).permutation(len(crystals))
-    crystal = int(order[number % len(crystals)])
-    generator = torch.Generator().manual_seed(_APART * seed + number)
-    fewest, most = _VIEWS
-    uniform = float(torch.rand(1, generator=generator))
-    n_views = min(most, int(fewest * ((most + 1) / fewest) ** uniform))
+    crystal, generator = _choose_crystal(crystals, number, seed)
+    n_views = _choose_views(*_VIEWS, generator)
     protocol = PROTOCOLS[choose(_PROTOCOLS, generator)]
     orientation = choose(_ORIENTATIONS, generator)
     if orientation == "zone":
@@ -125,9 +142,59 @@ def draw_sample(
     return crystal, protocol.draw(crystals[crystal], rotations, generator)
 
 
+def draw_series(
+    crystals: PackedReflections, number: int, seed: int
+) -> tuple[int, Spots, float, float]:
+    """Return the crystal of a sample, its rotation series, step and beam energy.
+
+    Parameters
+    ----------
+    crystals, number, seed
+        As for :func:`draw_sample`.
+
+    Returns
+    -------
+    crystal, spots, step, beam_energy
+        The step in degrees, and the beam energy in kV.
+    """
+    crystal, generator = _choose_crystal(crystals, number, seed)
+    n_views = _choose_views(*_SERIES_VIEWS, generator)
+    protocol = PROTOCOLS[choose(_SERIES_PROTOCOLS, generator)]
+    uniform = torch.rand(3, generator=generator).tolist()
+    low, high = protocol.beam_energy
+    energy = low + (high - low) * uniform[0]
+    low, high = _SERIES_SPANS
+    step = (low + (high - low) * uniform[1]) / (n_views - 1)
+    azimuth = 2 * math.pi * uniform[2]
+    axis = torch.tensor([math.cos(azimuth), math.sin(azimuth), 0.0])
+    start = random_rotations(1, generator)[0]
+    rotations = tilt_series(start, axis, step * torch.arange(n_views))
+    # Who records a series knows the energy of the beam
+    protocol = dataclasses.replace(protocol, beam_energy=(energy, energy))
+    spots = protocol.draw(crystals[crystal], rotations, generator)
+    strongest = spots.intensities.argsort(-1, descending=True)[:, :_SERIES_SPOTS]
+    positions = spots.positions.gather(1, strongest[..., None].expand(-1, -1, 2))
+    spots = Spots(positions, spots.intensities.gather(1, strongest))
+    return crystal, spots, step, energy
+
+
+def _choose_crystal(
+    crystals: PackedReflections, number: int, seed: int
+) -> tuple[int, torch.Generator]:
+    order = np.random.default_rng(seed).permutation(len(crystals))
+    generator = torch.Generator().manual_seed(_APART * seed + number)
+    return int(order[number % len(crystals)]), generator
+
+
+def _choose_views(fewest: int, most: int, generator: torch.Generator) -> int:
+    """Return a number of views, log-uniform."""
+    uniform = float(torch.rand(1, generator=generator))
+    return min(most, int(fewest * ((most + 1) / fewest) ** uniform))
+
+
 def find_evidence(
     crystals: PackedReflections,
-    keep: KeptViews,
+    keep: KeptViews | None,
     folder: str | Path,
     n_samples: int,
     *,
@@ -145,7 +212,7 @@ def find_evidence(
     crystals
         Crystals of the validation split.
     keep
-        Of the model.
+        Of the model; None for rotation series, of which all views count.
     folder
         Where to write. It is made if it does not exist.
     n_samples
@@ -159,7 +226,8 @@ def find_evidence(
     """
     folder = Path(folder)
     n_parts = -(-n_samples // _PART)
-    files = [folder / f"evidence-{seed}-{part:04d}.npz" for part in range(n_parts)]
+    kind = "series" if keep is None else "evidence"
+    files = [folder / f"{kind}-{seed}-{part:04d}.npz" for part in range(n_parts)]
     make = _Evidence(crystals, keep, seed)
     write_parts(make, files, n_workers=n_workers, progress=progress)
     return files
@@ -167,7 +235,12 @@ def find_evidence(
 
 @torch.no_grad()
 def gather_samples(
-    model: nn.Module, crystals: PackedReflections, files: list[Path], seed: int = 0
+    model: nn.Module,
+    crystals: PackedReflections,
+    files: list[Path],
+    seed: int = 0,
+    *,
+    series: bool = False,
 ) -> Samples:
     """Return samples with what the network says of them.
 
@@ -181,6 +254,8 @@ def gather_samples(
         As :func:`find_evidence` returned them.
     seed
         Seed they were made with.
+    series
+        Whether they are of rotation series.
 
     Raises
     ------
@@ -188,13 +263,14 @@ def gather_samples(
         If lattices of fewer than two crystals were found.
     """
     model.eval()
+    draw = draw_series if series else draw_sample
     columns: list[list[Tensor]] = [[] for _ in Samples._fields]
     class_of = {number: index for index, number in enumerate(model.classes)}
     for file in files:
         with np.load(file) as arrays:
             part = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         for row, number in enumerate(part["number"].tolist()):
-            crystal, spots = draw_sample(crystals, number, seed)
+            crystal, spots, *_ = draw(crystals, number, seed)
             target = class_of.get(int(crystals.space_group[crystal]))
             if target is None:
                 continue

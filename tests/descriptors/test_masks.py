@@ -59,6 +59,24 @@ def test_counts_that_fall_to_nothing_leave_no_dead_pixels(n):
     assert find_masks(images).combined.mean() < 0.01
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_dark_place_with_reflections_is_no_shadow(stopped):
+    """A detector of single electrons is dark where the halo ends; spots go on."""
+    rng = np.random.default_rng(3)
+    r = np.hypot(COLUMN - 95, ROW - 97)
+    halo = 0.8 * np.exp(-((r / 45) ** 2))
+    images = np.broadcast_to(halo, (24, SIZE, SIZE)).copy()
+    for image in images:
+        for x, y in rng.uniform(0, SIZE, (4, 2)):
+            image += 40 * np.exp(-((COLUMN - x) ** 2 + (ROW - y) ** 2) / 3)
+    hidden = arm() if stopped else np.zeros((SIZE, SIZE), bool)
+    masks = find_masks(rng.poisson(images * ~hidden))
+    assert masks.combined[~hidden].mean() < 0.02
+    # What lies in front of the halo is found; beyond it there is nothing to tell
+    inner = hidden & (r < 40)
+    assert not stopped or masks.combined[inner].mean() > 0.8
+
+
 def test_large_discs_and_their_gaps_are_no_shadow():
     distance = np.hypot((COLUMN + 13) % 27 - 13, (ROW + 13) % 27 - 13)
     image = np.random.default_rng(0).poisson(2 + 300.0 * (distance < 9))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pyxem_symnet.descriptors import PatternGeometry, SpotFinder
+from pyxem_symnet.descriptors.centre import locate_beam
 from pyxem_symnet.inference import (
     Descan,
     ScanPreparation,
@@ -141,6 +142,45 @@ def test_few_patterns_share_their_beam():
     assert scan.centre_method == "descan"
     assert scan.descan.slopes == ((0.0, 0.0),)
     np.testing.assert_allclose(scan.descan.centres(numbers), [true] * 7, atol=0.15)
+
+
+def hidden_series(true, n=12):
+    """Return patterns of a lattice that turns, behind a beam stop.
+
+    All spots are about as strong, so that a pattern by itself is nearly its own
+    inverse about many of them.
+    """
+    rng = np.random.default_rng(5)
+    x, y = COLUMN - true[0], ROW - true[1]
+    r = np.hypot(x, y)
+    hidden = (r < 9) | ((y > 0) & (abs(x) < 4))
+    images = []
+    for k in range(n):
+        turn = np.deg2rad(3.0 * k)
+        image = 3 * np.exp(-r / 25)
+        for i in range(-9, 10):
+            for j in range(-9, 10):
+                u, v = 9 * i + 2 * j, 8 * j
+                px = np.cos(turn) * u - np.sin(turn) * v
+                py = np.sin(turn) * u + np.cos(turn) * v
+                strength = rng.lognormal(2.5, 0.5) * (rng.uniform() < 0.8)
+                image += strength * np.exp(-((x - px) ** 2 + (y - py) ** 2) / 2)
+        images.append(rng.poisson(image * ~hidden))
+    return np.stack(images)
+
+
+def test_a_hidden_beam_is_what_all_patterns_have_in_common():
+    true = (85.0, 74.0)
+    images = hidden_series(true)
+    numbers = np.arange(len(images))
+    alone, seen = locate_beam(torch.from_numpy(images).float())
+    away = np.linalg.norm(alone.numpy() - true, axis=1)
+    assert not seen.all()
+    assert (away > 2).mean() > 0.3
+    scan = prepare_scan(images, PatternGeometry(0.015), None, numbers, (len(images),))
+    assert scan.centre_method == "descan"
+    found = scan.descan.centres(numbers)
+    np.testing.assert_allclose(found, [true] * len(images), atol=0.5)
 
 
 def test_no_path_is_made_up():

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 from pyxem_symnet.lattice import (
     SeriesFit,
@@ -94,6 +95,32 @@ def test_centre_that_is_off_is_found(views, direct):
     fit = find_series_lattice(shifted, step=STEP)
     assert_found(fit, direct, rel=0.02)
     assert fit.centre == pytest.approx((0.004, -0.006), abs=0.0015)
+
+
+@pytest.mark.parametrize("long_axis", [AZIMUTH, AZIMUTH + 45.0, AZIMUTH - 60.0])
+def test_common_distortion_is_undone(views, direct, long_axis):
+    """Across the axis it shows in the spots, along it in the lattice's symmetry."""
+    double = np.radians(2 * long_axis)
+    ellipse = 0.02 * np.array([np.cos(double), np.sin(double)])
+    e = np.array([[ellipse[0], ellipse[1]], [ellipse[1], -ellipse[0]]])
+    distorted = [
+        np.column_stack([view[:, :2] @ scipy.linalg.expm(e), view[:, 2]])
+        for view in views
+    ]
+    fit = find_series_lattice(distorted, step=STEP)
+    assert fit.distortion == pytest.approx(ellipse, abs=0.003)
+    assert_found(fit, direct, rel=0.01)
+    best = {group.system: group.deviation for group in lattice_groups(fit.metric)}
+    assert best["m"] < 0.3
+    # A monoclinic lattice is made no more symmetric than it is
+    assert "o" not in best or best["o"] > 1
+
+
+def test_triclinic_lattice_stays_undistorted_along_the_axis():
+    direct = direct_basis((6.1, 7.4, 9.7, 83, 101, 97))
+    fit = find_series_lattice(series_of_lattice(direct, 36, STEP, AZIMUTH), step=STEP)
+    assert fit.distortion == pytest.approx((0, 0), abs=0.003)
+    assert_found(fit, direct, rel=0.01)
 
 
 def test_views_without_spots_keep_their_place(views, direct):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pyxem_symnet.descriptors.spots import Spots
-from pyxem_symnet.lattice import COLUMNS
+from pyxem_symnet.lattice import COLUMNS, find_lattice
 from pyxem_symnet.models import ViewSetMSDN, load_checkpoint, save_checkpoint
 from pyxem_symnet.models.evidence import (
     N_SUMMARY,
@@ -119,6 +119,32 @@ def test_evidence_counts_in_the_answer(model, cubic):
     torch.testing.assert_close(
         model.probabilities(model.read_lattices(features)), answer
     )
+
+
+def test_lattices_of_series_have_a_head_of_their_own(model, cubic):
+    views = torch.cat((cubic.positions, cubic.intensities.unsqueeze(-1)), -1)
+    fit = find_lattice([view[view[:, 2] > 0].double().numpy() for view in views])
+    settings = model.settings | {"series": True}
+    both = ViewSetMSDN(CLASSES, **settings).eval()
+    state = model.state_dict()
+    assert not both.load_state_dict(state, strict=False).unexpected_keys
+    torch.nn.init.normal_(both.evidence_of_series.weigh[-1].weight)
+    features = together(model, cubic)
+    torch.testing.assert_close(
+        both.probabilities(features), model.probabilities(features)
+    )
+    series = both.read_lattices(features, [fit])
+    assert series["of_series"].item() == 1
+    without = {name: value for name, value in features.items() if name != "kept"}
+    believed = both.probabilities(series)
+    assert not torch.allclose(believed, both.probabilities(without), atol=1e-3)
+    # A model without such a head weighs them as all others
+    torch.testing.assert_close(
+        model.probabilities(model.read_lattices(features, [fit])),
+        model.probabilities(without),
+    )
+    with pytest.raises(ValueError, match="looks for lattices"):
+        ViewSetMSDN(CLASSES, **settings | {"lattice": None})
 
 
 def test_alike_views_tell_which_of_the_kept_ones_are_read(model, cubic, monkeypatch):

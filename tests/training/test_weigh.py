@@ -11,6 +11,7 @@ from pyxem_symnet.training import weigh
 from pyxem_symnet.training.weigh import (
     Samples,
     draw_sample,
+    draw_series,
     find_evidence,
     fit_head,
 )
@@ -27,10 +28,24 @@ def test_a_sample_is_a_function_of_seed_and_number(crystals):
     assert not torch.equal(spots.positions[:1, :1], other.positions[:1, :1])
 
 
+def test_a_series_turns_by_equal_steps(crystals):
+    crystal, spots, step, energy = draw_series(crystals, 3, 6)
+    again = draw_series(crystals, 3, 6)
+    assert (crystal, step, energy) == (again[0], *again[2:])
+    assert torch.equal(spots.positions, again[1].positions)
+    n_views = len(spots.intensities)
+    assert 15 <= n_views <= 80
+    assert 25 <= step * (n_views - 1) <= 140
+    assert 60 <= energy <= 300
+    assert spots.intensities.shape[1] <= 96
+
+
 @pytest.fixture
 def short(monkeypatch):
     monkeypatch.setattr(weigh, "_PART", 3)
     monkeypatch.setattr(weigh, "_VIEWS", (2, 5))
+    monkeypatch.setattr(weigh, "_SERIES_VIEWS", (15, 20))
+    monkeypatch.setattr(weigh, "_SERIES_PROTOCOLS", {"clean-2": 1.0})
 
 
 @pytest.mark.usefixtures("short")
@@ -47,6 +62,15 @@ def test_interrupted_search_goes_on(crystals, tmp_path):
             assert len(a["number"]) > 0
             for name in a.files:
                 np.testing.assert_array_equal(a[name], b[name])
+
+
+@pytest.mark.usefixtures("short")
+def test_series_are_kept_apart_from_other_views(crystals, tmp_path):
+    (file,) = find_evidence(crystals, None, tmp_path, 3, seed=6)
+    assert file.name == "series-6-0000.npz"
+    with np.load(file) as found:
+        assert len(found["number"]) > 0
+        assert found["summary"].shape[1] == N_SUMMARY
 
 
 def test_the_head_learns_what_only_lattices_know():
