@@ -21,6 +21,7 @@ from pyxem_symnet.lattice.series_fit import (
     SeriesPoints,
     fit_series,
     turn_about_axis,
+    with_likeliest_stretch,
 )
 
 # Fewer views or spots are no series
@@ -40,9 +41,9 @@ _FINE_DIRECTIONS, _FINE_BINS = hemisphere(1500), 256
 # Pairs of axis and step that are fitted: spots near the beam hardly tell the step
 _N_HYPOTHESES = 40
 # A lattice that explains this share of the spots is the right one, and so is one of
-# this likelihood for each spot that so many further pairs do not better
+# this likelihood for each spot that so many further pairs do not better by more
 _RIGHT = 0.93
-_LIKELY, _PATIENCE = 1.2, 8
+_LIKELY, _PATIENCE, _GAIN = 1.2, 8, 0.01
 # Power of points that lie by chance: less than twice this is no lattice
 _CHANCE = 12.0
 # A lattice that explains a smaller share of the spots is none, nor one that is
@@ -100,23 +101,27 @@ def find_series_lattice(
     points = SeriesPoints.from_views(views, wavelength)
     if len(points.positions) < _FEWEST_SPOTS:
         return None
-    best, n_tried = None, 0
+    best, start, n_tried = None, None, 0
     for periods, axis, angle in _hypotheses(points, len(views), step):
         if periods.score < 2 * _CHANCE:
             break
-        fit = fit_series(points, len(views), axis, angle, periods, step is None)
+        fit, geometry = fit_series(
+            points, len(views), axis, angle, periods, step is None
+        )
         n_tried += 1
-        if fit is not None and (
-            best is None or fit.log_likelihood > best.log_likelihood
-        ):
-            best, n_tried = fit, 0
-        if best is None:
+        if fit is None:
             continue
+        gain = math.inf if best is None else fit.log_likelihood - best.log_likelihood
+        if gain > _GAIN * fit.n_spots:
+            n_tried = 0
+        if gain > 0:
+            best, start = fit, geometry
         likely = best.log_likelihood > _LIKELY * best.n_spots
         if best.n_matched > _RIGHT * best.n_spots or likely and n_tried >= _PATIENCE:
             break
     if best is None:
         return None
+    best = with_likeliest_stretch(points, len(views), best, start, step is None)
     explained = best.n_matched > _LEAST_EXPLAINED * best.n_spots
     likely = best.log_likelihood > _LEAST_LIKELIHOOD * best.n_spots
     return best if explained and likely else None

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
 from pyxem_symnet.lattice.distortion import undistort
@@ -37,6 +36,8 @@ _OF_SHORTEST = 0.35
 # spot only says that its reflection was near the Ewald sphere
 _LOSS_SCALE = 0.006
 _ALONG_BEAM = 0.3
+# Steps of a fit at most, and the part of its loss by which the last one betters it
+_MOST_STEPS, _LEAST_GAIN = 12, 1e-5
 # A fit that leaves where it started has fitted noise
 _MOST_VOLUME_CHANGE = 0.35
 _MOST_STEP_CHANGE = 0.2
@@ -162,8 +163,8 @@ def turn_about_axis(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Geometry:
-    """Where spots come from.
+class SeriesGeometry:
+    """Where the spots of a series come from.
 
     A distortion is written down in the frame of the axis: a shear, and a stretch
     along it. All but the stretch is fitted, as a vector of fourteen numbers.
@@ -176,10 +177,10 @@ class _Geometry:
     shear: float = 0.0
     stretch: float = 0.0
 
-    def with_vector(self, x: np.ndarray) -> _Geometry:
+    def with_vector(self, x: np.ndarray) -> SeriesGeometry:
         """Return a geometry with these numbers in place of its own."""
         basis, centre = x[2:11].reshape(3, 3), x[11:13]
-        return _Geometry(x[0], x[1], basis, centre, x[13], self.stretch)
+        return SeriesGeometry(x[0], x[1], basis, centre, x[13], self.stretch)
 
     def to_vector(self) -> np.ndarray:
         """Return what is fitted."""
@@ -207,6 +208,42 @@ class _Geometry:
         vectors = self.in_view(points)
         return turn_about_axis(vectors, self.axis, -self.step * points.place)
 
+    def errors(self, points: SeriesPoints, hkl: np.ndarray) -> np.ndarray:
+        """Return how far spots are from reflections, of shape (3 spots + 3,).
+
+        Those along the beam count less. The assumed centre counts as one more
+        spot, and so does a distortion.
+        """
+        turned = turn_about_axis(hkl @ self.basis, self.axis, self.step * points.place)
+        error = self.in_view(points) - turned
+        error[:, 2] *= _ALONG_BEAM
+        typical = self.shear * _LOSS_SCALE / DISTORTION
+        return np.concatenate([error.ravel(), self.centre, [typical]])
+
+    def slopes(self, points: SeriesPoints, hkl: np.ndarray) -> np.ndarray:
+        """Return how these change, of shape (3 spots + 3, 14), to first order."""
+        angles = self.step * points.place
+        before = hkl @ self.basis
+        after = turn_about_axis(before, self.axis, angles)
+        x, y = self.in_view(points)[:, :2].T
+        c, s = math.cos(self.axis), math.sin(self.axis)
+        upwards = np.array([0.0, 0.0, 1.0])
+        slopes = np.zeros((len(hkl), 3, 14))
+        back = turn_about_axis(np.cross(upwards, before), self.axis, angles)
+        slopes[..., 0] = back - np.cross(upwards, after)
+        slopes[..., 1] = -points.place[:, None] * np.cross([c, s, 0.0], after)
+        for column, unit in enumerate(np.eye(3)):
+            turned = turn_about_axis(np.tile(unit, (len(hkl), 1)), self.axis, angles)
+            for row in range(3):
+                slopes[..., 2 + 3 * row + column] = -hkl[:, row, None] * turned
+        slopes[:, 0, 11] = slopes[:, 1, 12] = -1
+        c, s = math.cos(2 * self.axis), math.sin(2 * self.axis)
+        slopes[:, :2, 13] = np.column_stack([s * x - c * y, -s * y - c * x])
+        slopes[:, 2] *= _ALONG_BEAM
+        known = np.zeros((3, 14))
+        known[[0, 1, 2], [11, 12, 13]] = 1, 1, _LOSS_SCALE / DISTORTION
+        return np.concatenate([slopes.reshape(-1, 14), known])
+
 
 def fit_series(
     points: SeriesPoints,
@@ -215,7 +252,7 @@ def fit_series(
     step: float,
     periods: Periods,
     step_is_free: bool = True,
-) -> SeriesFit | None:
+) -> tuple[SeriesFit, SeriesGeometry] | tuple[None, None]:
     """Fit axis, step, centre and lattice of a series, and index it.
 
     Parameters
@@ -233,12 +270,13 @@ def fit_series(
 
     Returns
     -------
-    SeriesFit or None
-        None if the fit leaves where it started.
+    fit, geometry
+        The series indexed, and how. Both None if the fit leaves where it
+        started.
     """
     if abs(np.linalg.det(periods.translations)) < 1e-6:
-        return None
-    start = _Geometry(
+        return None, None
+    start = SeriesGeometry(
         math.radians(axis),
         math.radians(step),
         np.linalg.inv(periods.translations).T,
@@ -246,7 +284,7 @@ def fit_series(
     )
     geometry = _refine(points, start, step_is_free)
     if geometry is None:
-        return None
+        return None, None
     for _ in range(_MOST_RELATED):
         fit = _index(points, n_views, geometry)
         basis = better_basis(fit, SERIES, _SHORTEST_RECIPROCAL)
@@ -261,21 +299,37 @@ def fit_series(
         if refined is None:
             break
         geometry = refined
-    fit = _index(points, n_views, geometry)
-    if not fit.views:
-        return fit
-    stretched = _stretched(geometry, fit)
-    refined = _refine(points, stretched, step_is_free)
-    return fit if refined is None else _index(points, n_views, refined)
+    return _index(points, n_views, geometry), geometry
 
 
-def _stretched(geometry: _Geometry, fit: SeriesFit) -> _Geometry:
-    """Return the geometry with the stretch along the axis that is the likeliest.
+def with_likeliest_stretch(
+    points: SeriesPoints,
+    n_views: int,
+    fit: SeriesFit,
+    geometry: SeriesGeometry,
+    step_is_free: bool,
+) -> SeriesFit:
+    """Return the series indexed with the stretch along the axis that is likeliest.
 
     Views turned about the axis show no difference between patterns and a lattice
     that are stretched along it. What tells is that a typical distortion makes a
     lattice symmetric.
+
+    Parameters
+    ----------
+    points, n_views, step_is_free
+        As for :func:`fit_series`.
+    fit, geometry
+        What it returned.
     """
+    if not fit.views:
+        return fit
+    refined = _refine(points, _stretched(geometry, fit), step_is_free)
+    return fit if refined is None else _index(points, n_views, refined)
+
+
+def _stretched(geometry: SeriesGeometry, fit: SeriesFit) -> SeriesGeometry:
+    """Return the geometry with the stretch, and the lattice that goes with it."""
     views = tuple(dataclasses.replace(view, frame=None) for view in fit.views)
     known = strain_information(dataclasses.replace(fit, views=views))
     covariance = np.linalg.inv(known.precision) + _LEAST_STRAIN**2 * np.eye(6)
@@ -302,8 +356,8 @@ def _stretched(geometry: _Geometry, fit: SeriesFit) -> _Geometry:
 
 
 def _refine(
-    points: SeriesPoints, start: _Geometry, step_is_free: bool
-) -> _Geometry | None:
+    points: SeriesPoints, start: SeriesGeometry, step_is_free: bool
+) -> SeriesGeometry | None:
     points = points.brightest().nearest(_MOST_SPOTS)
     lengths = points.lengths
     radius = np.sort(lengths)[min(len(lengths) - 1, _MOST_SPOTS // 4)]
@@ -323,24 +377,7 @@ def _refine(
         used = (away < tolerance) & (lengths <= share * radius) & hkl.any(1)
         if used.sum() < free.sum():
             return None
-        some, indices = points[used], hkl[used]
-        whole = geometry.to_vector()
-
-        def errors(x, some=some, indices=indices, whole=whole, before=geometry):
-            vector = whole.copy()
-            vector[free] = x
-            trial = before.with_vector(vector)
-            error = trial.in_crystal(some) - indices @ trial.basis
-            error = turn_about_axis(error, trial.axis, trial.step * some.place)
-            error[:, 2] *= _ALONG_BEAM
-            # The assumed centre counts as one more spot, and so does a distortion
-            typical = trial.shear * _LOSS_SCALE / DISTORTION
-            return np.concatenate([error.ravel(), trial.centre, [typical]])
-
-        whole[free] = least_squares(
-            errors, whole[free], loss="soft_l1", f_scale=_LOSS_SCALE
-        ).x
-        geometry = geometry.with_vector(whole)
+        geometry = _least_squares(geometry, points[used], hkl[used], free)
     volume = abs(np.linalg.det(geometry.basis) / np.linalg.det(start.basis))
     changed = abs(math.log(volume)) > _MOST_VOLUME_CHANGE
     if changed or abs(geometry.step / start.step - 1) > _MOST_STEP_CHANGE:
@@ -348,7 +385,37 @@ def _refine(
     return geometry
 
 
-def _index(points: SeriesPoints, n_views: int, geometry: _Geometry) -> SeriesFit:
+def _least_squares(
+    geometry: SeriesGeometry, points: SeriesPoints, hkl: np.ndarray, free: np.ndarray
+) -> SeriesGeometry:
+    """Return the geometry that explains spots best, with a loss that outliers bear.
+
+    Gauss and Newton's method, with the weights of the soft L1 loss.
+    """
+    errors = geometry.errors(points, hkl)
+    loss = _soft_l1(errors)
+    for _ in range(_MOST_STEPS):
+        slopes = geometry.slopes(points, hkl)[:, free]
+        weighted = slopes.T / np.sqrt(1 + (errors / _LOSS_SCALE) ** 2)
+        whole = geometry.to_vector()
+        whole[free] -= np.linalg.lstsq(weighted @ slopes, weighted @ errors)[0]
+        trial = geometry.with_vector(whole)
+        errors = trial.errors(points, hkl)
+        before, loss = loss, _soft_l1(errors)
+        # Not even if it is not finite
+        if not loss < before:
+            break
+        geometry = trial
+        if loss > (1 - _LEAST_GAIN) * before:
+            break
+    return geometry
+
+
+def _soft_l1(errors: np.ndarray) -> float:
+    return float((np.sqrt(1 + (errors / _LOSS_SCALE) ** 2) - 1).sum())
+
+
+def _index(points: SeriesPoints, n_views: int, geometry: SeriesGeometry) -> SeriesFit:
     """Return the views indexed with a geometry."""
     crystal = _shortest_basis(geometry.basis)
     metric = crystal @ crystal.T

@@ -289,9 +289,7 @@ def _learn_to_weigh(
             ),
         )
         try:
-            samples = gather_samples(
-                model, crystals, files, seed, series=keep is None
-            )
+            samples = gather_samples(model, crystals, files, seed, series=keep is None)
         except NoCrystalsError as error:
             report_line(f"{kind} are not used: {error}")
             continue
