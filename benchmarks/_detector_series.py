@@ -55,10 +55,19 @@ class Series:
 
 def simulate(camera: Camera, seed: int) -> Series:
     """Return the patterns of a camera."""
-    settings = camera.optics
     generator = torch.Generator().manual_seed(seed)
-    rng = np.random.default_rng(seed)
     spots = _spots(camera, generator)
+    return expose_series(camera, spots, generator, np.random.default_rng(seed))
+
+
+def expose_series(
+    camera: Camera,
+    spots: Spots,
+    generator: torch.Generator,
+    rng: np.random.Generator,
+) -> Series:
+    """Return what a camera records of spots in parts of its electrons."""
+    settings = camera.optics
     masks = settings.detector_masks(generator)
     centre = tuple(np.add(settings.centre, settings.centre_offset))
     stop = torch.zeros_like(masks["hidden"])

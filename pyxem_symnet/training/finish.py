@@ -29,7 +29,7 @@ from pyxem_symnet.training.weigh import find_evidence, fit_head, gather_samples
 #: and their seed, of views and of rotation series
 _LATTICE_CRYSTALS = 6000
 _LATTICE_SAMPLES, _LATTICE_SEED = 2000, 5
-_SERIES_SAMPLES, _SERIES_SEED = 600, 6
+_SERIES_SAMPLES, _SERIES_SEED = 700, 6
 
 #: Crystals that a model which looks for lattices is measured on at most, of which
 #: each takes about a second

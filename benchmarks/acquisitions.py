@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the detector to the answer: simulated acquisitions of crystals not trained on.
+
+    python benchmarks/acquisitions.py STRUCTURES [--limit N] [--workers N] [--folder F]
+
+STRUCTURES is the structure table. Cubic, orthorhombic and monoclinic crystals of the
+test splits and made-up molecular ones, each as a rotation series and as one pattern
+near a zone axis, on a detector of its own. Patterns are written to a folder and read
+by what `pyxem-symnet validate` runs. Writes `acquisitions.md` and `acquisitions.json`
+beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from _acquisitions import draw_acquisition, write_set
+
+from pyxem_symnet.signals import validate
+from pyxem_symnet.simulation.structures import Crystal, label, read_table
+from pyxem_symnet.simulation.wyckoff import orbit
+from pyxem_symnet.symmetry import level_of
+from pyxem_symnet.training.splits import name_fraction, split_of
+
+HERE = Path(__file__).parent
+SEED = 1000
+SYSTEMS = ("cubic", "orthorhombic", "monoclinic")
+LEVELS = ("crystal_system", "laue_class", "diffraction_symbol", "space_group")
+
+#: Hall number, cell in Å and degrees, and atoms in general positions of made-up
+#: crystals of light atoms, as those of molecules are
+MOLECULAR = {
+    "molecular P2_12_12_1": (115, (8.1, 11.7, 17.3, 90, 90, 90), 8),
+    "molecular P2_1/c": (81, (10.7, 7.3, 11.1, 90, 108, 90), 10),
+    "molecular P2_1": (6, (9.2, 7.9, 12.4, 90, 101, 90), 12),
+}
+
+
+def molecular(name: str, seed: int) -> Crystal:
+    """Return a crystal of light atoms at random places."""
+    from diffpy.structure import Lattice
+
+    hall, cell, n_sites = MOLECULAR[name]
+    random = np.random.default_rng(seed)
+    sites = [orbit(place, hall) for place in random.uniform(size=(n_sites, 3))]
+    numbers = np.repeat(random.choice([6, 6, 7, 8], n_sites), list(map(len, sites)))
+    crystal = Crystal(name, Lattice(*cell).base, numbers, np.concatenate(sites))
+    return label(crystal)
+
+
+def choose_crystals(structures: str, n: int) -> list[Crystal]:
+    """Return so many crystals, of the three systems in turn, chosen by name."""
+    pools = {system: [] for system in SYSTEMS}
+    for crystal in read_table(structures):
+        split = split_of(crystal.material_id, crystal.structure_type)
+        system = level_of("crystal_system", crystal.space_group)
+        if split in ("test", "unseen-types") and system in pools:
+            pools[system].append(crystal)
+    for pool in pools.values():
+        pool.sort(key=lambda crystal: name_fraction(crystal.material_id))
+    made_up = [molecular(name, seed) for seed, name in enumerate(MOLECULAR, start=1)]
+    known = [pools[SYSTEMS[i % 3]][i // 3] for i in range(max(0, n - len(made_up)))]
+    return (made_up + known)[:n]
+
+
+def _part(task: tuple[list, Path, int]) -> list[dict]:
+    """Record some acquisitions, and return what is said of them."""
+    torch.set_num_threads(1)
+    acquisitions, folder, seed = task
+    folder.mkdir(parents=True, exist_ok=True)
+    known = write_set(folder, acquisitions, seed)
+    rows = []
+    for said, truth in zip(validate(folder), known, strict=True):
+        row = truth | said.to_dict()
+        if "error" not in row:
+            centre = np.array(said.explanation.shown.preparation.centre)
+            row["centre_error"] = float(np.linalg.norm(centre - truth["centre"]))
+        rows.append(row)
+        print(truth["crystal"], row["kind"], row["rank"], flush=True)
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    """Return the page."""
+    lines = [
+        "# From the detector to the answer",
+        "",
+        "Written by `python benchmarks/acquisitions.py STRUCTURES`.",
+        "",
+        "<!-- table -->",
+        "",
+        "| kind | sets | first answer right: crystal system | Laue class "
+        "| diffraction symbol | space group | system among the first two "
+        "| says nothing | system wrong, but said |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for kind in ("series", "pattern"):
+        own = [row for row in rows if row["kind"] == kind and row["rank"]]
+        if not own:
+            continue
+        ranks = {level: np.array([r["rank"][level] for r in own]) for level in LEVELS}
+        said = np.array([not row["abstained"] for row in own])
+        wrong = ranks["crystal_system"] > 1
+        figures = [100 * (ranks[level] == 1).mean() for level in LEVELS]
+        figures.append(100 * (ranks["crystal_system"] <= 2).mean())
+        figures += [100 * (~said).mean(), 100 * (said & wrong).mean()]
+        cells = " | ".join(f"{figure:.0f} %" for figure in figures)
+        lines.append(f"| {kind} | {len(own)} | {cells} |")
+    lines += [
+        "",
+        "| kind | crystal | truth | detector | kV | patterns | spots: true, found "
+        "| centre off (px) | system answered | place of the system, of the symbol |",
+        "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | --- | ---: |",
+    ]
+    for row in rows:
+        if not row["rank"]:
+            lines.append(f"| {row['kind']} | {row['crystal']} | | | | | | | error | |")
+            continue
+        notes = " stop" * row["stop"] + " off the middle" * row["off_centre"]
+        share = 100 * row["confidence"]["crystal_system"]
+        answer = f"{row['best']['crystal_system']} {share:.0f} %"
+        lines.append(
+            f"| {row['kind']} | {row['crystal']} | {row['space_group']} "
+            f"| {row['detector']}{notes} | {row['beam_energy']:g} "
+            f"| {row['n_patterns']} | {row['n_true']:.0f}, {row['n_spots']:.0f} "
+            f"| {row['centre_error']:.2f} "
+            f"| {f'none ({answer})' if row['abstained'] else answer} "
+            f"| {row['rank']['crystal_system']}, {row['rank']['diffraction_symbol']} |"
+        )
+    return "\n".join([*lines, "", "<!-- end -->", ""])
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("structures")
+    parser.add_argument("--limit", type=int, default=24, help="crystals")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help="keep the patterns here")
+    arguments = parser.parse_args()
+    crystals = choose_crystals(arguments.structures, arguments.limit)
+    acquisitions = [
+        draw_acquisition(crystal, kind, SEED + 2 * number + place)
+        for number, crystal in enumerate(crystals)
+        for place, kind in enumerate(("series", "pattern"))
+    ]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.folder or Path(temporary)
+        # A crystal's two acquisitions a task
+        tasks = [
+            (acquisitions[i : i + 2], folder / str(i // 2), SEED + i)
+            for i in range(0, len(acquisitions), 2)
+        ]
+        with ProcessPoolExecutor(arguments.workers) as pool:
+            rows = [row for part in pool.map(_part, tasks) for row in part]
+    rows.sort(key=lambda row: row["kind"] == "pattern")
+    (HERE / "acquisitions.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (HERE / "acquisitions.md").write_text(table(rows))
+
+
+if __name__ == "__main__":
+    main()
