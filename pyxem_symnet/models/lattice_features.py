@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LATTICE_READ = "lattice_read"
 
 #: Feature that says which of these are those of rotation series
-OF_SERIES = "of_series"
+OF_SERIES = "lattice_of_series"
 
 
 def with_lattices(

@@ -320,7 +320,7 @@ class ViewSetMSDN(SpotNetwork):
         -------
         features
             "kept" and "alike" are gone, and there are "lattice_read" of shape
-            (crystals, 1), one where there is a lattice; "of_series", of the
+            (crystals, 1), one where there is a lattice; "lattice_of_series", of the
             same shape, one where it is that of a series; "lattice_table"
             of shape (crystals, 230, columns) and "lattice" of shape
             (crystals, values), as

@@ -134,7 +134,7 @@ def test_lattices_of_series_have_a_head_of_their_own(model, cubic):
         both.probabilities(features), model.probabilities(features)
     )
     series = both.read_lattices(features, [fit])
-    assert series["of_series"].item() == 1
+    assert series["lattice_of_series"].item() == 1
     without = {name: value for name, value in features.items() if name != "kept"}
     believed = both.probabilities(series)
     assert not torch.allclose(believed, both.probabilities(without), atol=1e-3)
