@@ -206,9 +206,7 @@ def write_set(folder: Path, acquisitions: list[Acquisition], seed: int) -> list[
                 "beam_energy": camera.optics.beam_energy,
                 "stop": camera.stop > 0,
                 "off_centre": any(camera.optics.centre_offset),
-                "n_true": float(
-                    np.median([(snr > 3).sum() for _, snr in series.spots])
-                ),
+                "n_true": float(n_true),
                 "centre": list(series.centre),
             }
         )
