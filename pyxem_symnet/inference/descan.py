@@ -102,6 +102,9 @@ def fit_descan(
 ) -> Descan | None:
     """Fit a path to the beams that are found in some patterns.
 
+    Where most patterns hide the beam and agree on no path, it is the point
+    of symmetry that they have in common.
+
     Parameters
     ----------
     patterns
@@ -129,16 +132,19 @@ def fit_descan(
         for i in range(0, len(patterns), _CHUNK)
     ]
     centres, seen = (torch.cat(part).numpy() for part in zip(*found, strict=True))
-    scatter = _SCATTER if seen.mean() > 0.5 else _SCATTER_HIDDEN
+    hidden = seen.mean() <= 0.5
+    scatter = _SCATTER_HIDDEN if hidden else _SCATTER
     binning = max(1, round(min(patterns.shape[1:]) / _WORKING_SIZE))
     path = fit_path(centres, numbers, shape, scatter * binning)
-    return path or _hidden_path(patterns, numbers, shape, excluded, centres, binning)
+    if path is not None or not hidden:
+        return path
+    return _hidden_path(patterns, numbers, shape, excluded, centres, binning)
 
 
 def _hidden_path(
     patterns, numbers, shape, excluded, centres, binning: int
 ) -> Descan | None:
-    """Return the path of a beam that most patterns hide, None if they don't."""
+    """Return the path of a beam that most patterns hide, None if there is none."""
     images = to_device(patterns, torch.device("cpu")).float()
     common, near, better = locate_common_beam(
         images, torch.from_numpy(centres), excluded
