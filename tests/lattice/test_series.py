@@ -13,7 +13,11 @@ from pyxem_symnet.lattice import (
 )
 from pyxem_symnet.lattice.metric import reduce_metric
 from pyxem_symnet.lattice.periods import find_periods, hemisphere
-from pyxem_symnet.lattice.series_fit import turn_about_axis
+from pyxem_symnet.lattice.series_fit import (
+    SeriesGeometry,
+    SeriesPoints,
+    turn_about_axis,
+)
 
 from .cells import direct_basis
 from .patterns import series_of_lattice, views_of_lattice
@@ -173,6 +177,30 @@ def test_one_orientation_leaves_no_choice_of_indexing(fit):
     # -1 has 1 of the 2 rotations of a monoclinic lattice
     assert evidence.table[1, 5] == pytest.approx(0, abs=1e-6)
     assert evidence.summary["nv"] == len(fit.views)
+
+
+def test_slopes_are_those_of_the_errors():
+    random = np.random.default_rng(0)
+    places = random.integers(-9, 10, 40).astype(float)
+    points = SeriesPoints(random.uniform(-1, 1, (40, 2)), np.ones(40), places, 0.025)
+    hkl = random.integers(-4, 5, (40, 3)).astype(float)
+    basis = np.diag([0.1, 0.12, 0.15]) + 0.01 * random.normal(size=(3, 3))
+    centre = np.array([0.003, -0.002])
+    geometry = SeriesGeometry(0.7, 0.03, basis, centre, 0.008, 0.012)
+    whole, step = geometry.to_vector(), 1e-6
+    changed = [
+        [
+            geometry.with_vector(whole + sign * step * unit).errors(points, hkl)
+            for sign in (1, -1)
+        ]
+        for unit in np.eye(len(whole))
+    ]
+    slopes = np.array([(after - before) / (2 * step) for after, before in changed]).T
+    # A distortion turns with the axis, and the sphere is not flat: to first order
+    assert geometry.slopes(points, hkl) == pytest.approx(slopes, abs=0.05)
+    exact = [*range(1, 11)]
+    found = geometry.slopes(points, hkl)[:, exact]
+    assert found == pytest.approx(slopes[:, exact], abs=1e-6)
 
 
 def test_turning_about_an_axis():
