@@ -140,7 +140,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("structures")
-    parser.add_argument("--limit", type=int, default=24, help="crystals")
+    parser.add_argument("--limit", type=int, default=20, help="crystals")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="keep the patterns here")
     arguments = parser.parse_args()
