@@ -12,7 +12,11 @@ import numpy as np
 import torch
 import yaml
 from _detector_cameras import Camera, optics
-from _detector_series import Series, expose_series
+from _detector_series import (
+    Series,
+    expose_series,
+    kinematic_spots,
+)
 
 from pyxem_symnet.descriptors import Spots
 from pyxem_symnet.simulation.reflections import compute_reflections
@@ -21,7 +25,6 @@ from pyxem_symnet.simulation.rotations import (
     tilt_series,
     zone_rotations,
 )
-from pyxem_symnet.simulation.sampler import Reflections, sample_patterns
 from pyxem_symnet.simulation.structures import Crystal
 
 #: Energies in kV, widths of detectors in pixels, and kinds of detectors
@@ -40,8 +43,10 @@ class Acquisition:
         The crystal.
     kind
         "series" for a rotation series, or "pattern" for one near a zone axis.
+    detector
+        Kind and width of the detector.
     camera
-        Detector and optics.
+        It and the optics.
     step
         Degrees between the patterns of a series.
     azimuth
@@ -59,6 +64,7 @@ class Acquisition:
 
     crystal: Crystal
     kind: str
+    detector: str
     camera: Camera
     step: float
     azimuth: float
@@ -70,11 +76,6 @@ class Acquisition:
     ellipticity: float
     ellipse_angle: float
 
-    @property
-    def detector(self) -> str:
-        """Kind and width of the detector."""
-        return f"{self.camera.crystal} {self.camera.optics.detector[0]}"
-
     def record(self, seed: int) -> Series:
         """Return the patterns."""
         generator = torch.Generator().manual_seed(seed)
@@ -84,10 +85,6 @@ class Acquisition:
     def _spots(self, generator: torch.Generator) -> Spots:
         settings = self.camera.optics
         found = compute_reflections(self.crystal, settings.corner_radius)
-        reflections = Reflections.from_half(
-            torch.as_tensor(found.hkl @ found.reciprocal_basis).double(),
-            torch.as_tensor(found.intensity).double(),
-        )
         n = self.camera.n
         if self.kind == "pattern":
             lattice = torch.as_tensor(found.conventional_lattice)
@@ -96,15 +93,7 @@ class Acquisition:
             axis = torch.tensor([math.cos(self.azimuth), math.sin(self.azimuth), 0.0])
             start = random_rotations(1, generator)[0]
             rotations = tilt_series(start, axis, self.step * torch.arange(n))
-        spots = sample_patterns(
-            reflections,
-            rotations.double(),
-            beam_energy=settings.beam_energy,
-            reciprocal_radius=settings.corner_radius,
-            max_excitation_error=settings.excitation_error,
-            max_spots=400,
-        )
-        positions, intensities = (part.float() for part in spots)
+        positions, intensities = kinematic_spots(found, settings, rotations)
         seen = intensities > 0
         fall = torch.exp(-0.5 * self.b_factor * positions.square().sum(-1))
         scatter = self.scatter * torch.randn(intensities.shape, generator=generator)
@@ -157,10 +146,11 @@ def draw_acquisition(crystal: Crystal, kind: str, seed: int) -> Acquisition:
         # Without a pedestal there are negative counts
         readout["dtype"] = np.uint16 if readout["pedestal"] else np.float32
     n = int(random.integers(24, 60)) if kind == "series" else 1
-    camera = Camera(settings, detector, kind, n=n, stop=stop, **readout)
+    camera = Camera(settings, crystal.material_id, n=n, stop=stop, **readout)
     return Acquisition(
         crystal,
         kind,
+        f"{detector} {size}",
         camera,
         step=random.uniform(1, 2.5),
         azimuth=random.uniform(0, 2 * np.pi),

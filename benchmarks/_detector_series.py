@@ -12,8 +12,8 @@ from _detector_cameras import LARGE, Camera
 
 from pyxem_symnet.descriptors import Spots
 from pyxem_symnet.simulation import example_phases, microscope
-from pyxem_symnet.simulation.imaging import expose
-from pyxem_symnet.simulation.reflections import compute_reflections
+from pyxem_symnet.simulation.imaging import Microscope, expose
+from pyxem_symnet.simulation.reflections import ReflectionList, compute_reflections
 from pyxem_symnet.simulation.rotations import random_rotations, zone_rotations
 from pyxem_symnet.simulation.sampler import Reflections, sample_patterns
 from pyxem_symnet.simulation.structures import Crystal
@@ -130,16 +130,26 @@ def _spots(camera: Camera, generator: torch.Generator) -> Spots:
     name = camera.crystal
     crystal = large_cell() if name == "large monoclinic" else example_phases()[name]
     found = compute_reflections(crystal, settings.corner_radius)
+    if camera.orientation == "zone":
+        lattice = torch.as_tensor(found.conventional_lattice)
+        rotations = zone_rotations(lattice, n, 0.5, generator)
+    else:
+        rotations = _tilts(n) @ random_rotations(1, generator)
+    positions, intensities = kinematic_spots(found, settings, rotations)
+    intensities = intensities * torch.exp(-2.0 * positions.square().sum(-1))
+    intensities *= settings.scattered / intensities.sum(-1).mean()
+    intensities[list(camera.blank)] = 0
+    return Spots(positions, intensities)
+
+
+def kinematic_spots(
+    found: ReflectionList, settings: Microscope, rotations: torch.Tensor
+) -> Spots:
+    """Return the spots of a crystal's reflections that a detector reaches."""
     reflections = Reflections.from_half(
         torch.as_tensor(found.hkl @ found.reciprocal_basis).double(),
         torch.as_tensor(found.intensity).double(),
     )
-    if camera.orientation == "zone":
-        rotations = zone_rotations(
-            torch.as_tensor(found.conventional_lattice), n, 0.5, generator
-        )
-    else:
-        rotations = _tilts(n) @ random_rotations(1, generator)
     spots = sample_patterns(
         reflections,
         rotations.double(),
@@ -148,11 +158,7 @@ def _spots(camera: Camera, generator: torch.Generator) -> Spots:
         max_excitation_error=settings.excitation_error,
         max_spots=400,
     )
-    positions, intensities = (part.float() for part in spots)
-    intensities = intensities * torch.exp(-2.0 * positions.square().sum(-1))
-    intensities *= settings.scattered / intensities.sum(-1).mean()
-    intensities[list(camera.blank)] = 0
-    return Spots(positions, intensities)
+    return Spots(*(part.float() for part in spots))
 
 
 def _tilts(n: int) -> torch.Tensor:

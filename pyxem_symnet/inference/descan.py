@@ -145,7 +145,8 @@ def _hidden_path(
     patterns, numbers, shape, excluded, centres, binning: int
 ) -> Descan | None:
     """Return the path of a beam that most patterns hide, None if there is none."""
-    images = to_device(patterns, torch.device("cpu")).float()
+    # Of several gigabytes of patterns, few are turned into numbers at a time
+    images = to_device(patterns, torch.device("cpu"))
     common, near, better = locate_common_beam(
         images, torch.from_numpy(centres), excluded
     )
