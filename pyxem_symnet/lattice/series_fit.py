@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
 from pyxem_symnet.lattice.distortion import undistort
@@ -36,8 +37,6 @@ _OF_SHORTEST = 0.35
 # spot only says that its reflection was near the Ewald sphere
 _LOSS_SCALE = 0.006
 _ALONG_BEAM = 0.3
-# Steps of a fit at most, and the part of its loss by which the last one betters it
-_MOST_STEPS, _LEAST_GAIN = 12, 1e-5
 # A fit that leaves where it started has fitted noise
 _MOST_VOLUME_CHANGE = 0.35
 _MOST_STEP_CHANGE = 0.2
@@ -388,31 +387,22 @@ def _refine(
 def _least_squares(
     geometry: SeriesGeometry, points: SeriesPoints, hkl: np.ndarray, free: np.ndarray
 ) -> SeriesGeometry:
-    """Return the geometry that explains spots best, with a loss that outliers bear.
+    """Return the geometry that explains spots best, with a loss that outliers bear."""
+    whole = geometry.to_vector()
 
-    Gauss and Newton's method, with the weights of the soft L1 loss.
-    """
-    errors = geometry.errors(points, hkl)
-    loss = _soft_l1(errors)
-    for _ in range(_MOST_STEPS):
-        slopes = geometry.slopes(points, hkl)[:, free]
-        weighted = slopes.T / np.sqrt(1 + (errors / _LOSS_SCALE) ** 2)
-        whole = geometry.to_vector()
-        whole[free] -= np.linalg.lstsq(weighted @ slopes, weighted @ errors)[0]
-        trial = geometry.with_vector(whole)
-        errors = trial.errors(points, hkl)
-        before, loss = loss, _soft_l1(errors)
-        # Not even if it is not finite
-        if not loss < before:
-            break
-        geometry = trial
-        if loss > (1 - _LEAST_GAIN) * before:
-            break
-    return geometry
+    def changed(x: np.ndarray) -> SeriesGeometry:
+        vector = whole.copy()
+        vector[free] = x
+        return geometry.with_vector(vector)
 
-
-def _soft_l1(errors: np.ndarray) -> float:
-    return float((np.sqrt(1 + (errors / _LOSS_SCALE) ** 2) - 1).sum())
+    best = least_squares(
+        lambda x: changed(x).errors(points, hkl),
+        whole[free],
+        jac=lambda x: changed(x).slopes(points, hkl)[:, free],
+        loss="soft_l1",
+        f_scale=_LOSS_SCALE,
+    )
+    return changed(best.x)
 
 
 def _index(points: SeriesPoints, n_views: int, geometry: SeriesGeometry) -> SeriesFit:
