@@ -164,7 +164,9 @@ def draw_acquisition(crystal: Crystal, kind: str, seed: int) -> Acquisition:
     )
 
 
-def write_set(folder: Path, acquisitions: list[Acquisition], seed: int) -> list[dict]:
+def write_set(
+    folder: Path, acquisitions: list[Acquisition], seeds: list[int]
+) -> list[dict]:
     """Write patterns and their labels, as `pyxem-symnet validate` reads them.
 
     Each is of another kind, after which it is named. Returns what is known of
@@ -172,7 +174,7 @@ def write_set(folder: Path, acquisitions: list[Acquisition], seed: int) -> list[
     """
     labels, known = [], []
     for number, acquisition in enumerate(acquisitions):
-        series = acquisition.record(seed + number)
+        series = acquisition.record(seeds[number])
         file = folder / f"{number}.npy"
         np.save(file, series.images)
         camera = acquisition.camera

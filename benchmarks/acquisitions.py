@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From the detector to the answer: simulated acquisitions of crystals not trained on.
 
-    python benchmarks/acquisitions.py STRUCTURES [--limit N] [--workers N] [--folder F]
+    python benchmarks/acquisitions.py STRUCTURES [--series N] [--patterns N]
+        [--workers N] [--folder F]
 
 STRUCTURES is the structure table. Cubic, orthorhombic and monoclinic crystals of the
-test splits and made-up molecular ones, each as a rotation series and as one pattern
-near a zone axis, on a detector of its own. Patterns are written to a folder and read
-by what `pyxem-symnet validate` runs. Writes `acquisitions.md` and `acquisitions.json`
-beside this file.
+test splits and made-up molecular ones, each as one pattern near a zone axis, and the
+first of them as a rotation series too, on a detector of its own. Patterns are written
+to a folder and read by what `pyxem-symnet validate` runs. Writes `acquisitions.md` and
+`acquisitions.json` beside this file.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from pyxem_symnet.training.splits import name_fraction, split_of
 HERE = Path(__file__).parent
 SEED = 1000
 SYSTEMS = ("cubic", "orthorhombic", "monoclinic")
+
+#: Crystals whose acquisitions are listed one by one
+LISTED = 20
 LEVELS = ("crystal_system", "laue_class", "diffraction_symbol", "space_group")
 
 #: Hall number, cell in Å and degrees, and atoms in general positions of made-up
@@ -69,15 +73,20 @@ def choose_crystals(structures: str, n: int) -> list[Crystal]:
     return (made_up + known)[:n]
 
 
-def _part(task: tuple[list, Path, int]) -> list[dict]:
-    """Record some acquisitions, and return what is said of them."""
+def _record(task: tuple[Crystal, int, list[str], Path]) -> list[dict]:
+    """Record a crystal in some ways, and return what is said of it."""
     torch.set_num_threads(1)
-    acquisitions, folder, seed = task
+    crystal, number, kinds, folder = task
+    seeds = [SEED + 2 * number + ("series", "pattern").index(kind) for kind in kinds]
+    acquisitions = [
+        draw_acquisition(crystal, kind, seed)
+        for kind, seed in zip(kinds, seeds, strict=True)
+    ]
     folder.mkdir(parents=True, exist_ok=True)
-    known = write_set(folder, acquisitions, seed)
+    known = write_set(folder, acquisitions, seeds)
     rows = []
     for said, truth in zip(validate(folder), known, strict=True):
-        row = truth | said.to_dict()
+        row = {"number": number} | truth | said.to_dict()
         if "error" not in row:
             centre = np.array(said.explanation.shown.preparation.centre)
             row["centre_error"] = float(np.linalg.norm(centre - truth["centre"]))
@@ -97,8 +106,8 @@ def table(rows: list[dict]) -> str:
         "",
         "| kind | sets | first answer right: crystal system | Laue class "
         "| diffraction symbol | space group | system among the first two "
-        "| says nothing | system wrong, but said |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| mean confidence of the system | says nothing | system wrong, but said |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for kind in ("series", "pattern"):
         own = [row for row in rows if row["kind"] == kind and row["rank"]]
@@ -109,16 +118,21 @@ def table(rows: list[dict]) -> str:
         wrong = ranks["crystal_system"] > 1
         figures = [100 * (ranks[level] == 1).mean() for level in LEVELS]
         figures.append(100 * (ranks["crystal_system"] <= 2).mean())
+        figures.append(100 * np.mean([r["confidence"]["crystal_system"] for r in own]))
         figures += [100 * (~said).mean(), 100 * (said & wrong).mean()]
         cells = " | ".join(f"{figure:.0f} %" for figure in figures)
         lines.append(f"| {kind} | {len(own)} | {cells} |")
+    listed = [row for row in rows if row["number"] < LISTED]
     lines += [
+        "",
+        f"Those of the first {LISTED} crystals one by one; all are in "
+        "`acquisitions.json`.",
         "",
         "| kind | crystal | truth | detector | kV | patterns | spots: true, found "
         "| centre off (px) | system answered | place of the system, of the symbol |",
         "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | --- | ---: |",
     ]
-    for row in rows:
+    for row in listed:
         if not row["rank"]:
             lines.append(f"| {row['kind']} | {row['crystal']} | | | | | | | error | |")
             continue
@@ -140,25 +154,23 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("structures")
-    parser.add_argument("--limit", type=int, default=20, help="crystals")
+    parser.add_argument("--series", type=int, default=20, help="rotation series")
+    parser.add_argument("--patterns", type=int, default=120, help="single patterns")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="keep the patterns here")
     arguments = parser.parse_args()
-    crystals = choose_crystals(arguments.structures, arguments.limit)
-    acquisitions = [
-        draw_acquisition(crystal, kind, SEED + 2 * number + place)
-        for number, crystal in enumerate(crystals)
-        for place, kind in enumerate(("series", "pattern"))
-    ]
+    wanted = {"series": arguments.series, "pattern": arguments.patterns}
+    crystals = choose_crystals(arguments.structures, max(wanted.values()))
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
-        # A crystal's two acquisitions a task
+        # What is recorded of a crystal is a task
         tasks = [
-            (acquisitions[i : i + 2], folder / str(i // 2), SEED + i)
-            for i in range(0, len(acquisitions), 2)
+            (crystal, number, kinds, folder / str(number))
+            for number, crystal in enumerate(crystals)
+            if (kinds := [kind for kind in wanted if number < wanted[kind]])
         ]
         with ProcessPoolExecutor(arguments.workers) as pool:
-            rows = [row for part in pool.map(_part, tasks) for row in part]
+            rows = [row for part in pool.map(_record, tasks) for row in part]
     rows.sort(key=lambda row: row["kind"] == "pattern")
     (HERE / "acquisitions.json").write_text(json.dumps(rows, indent=1) + "\n")
     (HERE / "acquisitions.md").write_text(table(rows))

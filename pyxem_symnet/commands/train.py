@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``pyxem-symnet train``: from a configuration to a model that can be used."""
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -41,6 +42,12 @@ _RECORD = {
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option(
+    "--precision",
+    metavar="PRECISION",
+    help="Instead of the configuration's: bf16-mixed, or 32-true for a CPU without "
+    "AVX-512, which is slow with bfloat16.",
+)
+@click.option(
     "--tensorboard",
     is_flag=True,
     help="Write logs for TensorBoard beside those in CSV, in the folder --out.",
@@ -55,6 +62,7 @@ def train(
     start_from,
     workers,
     threads,
+    precision,
     tensorboard,
     summary,
     data,
@@ -77,6 +85,8 @@ def train(
     torch.set_num_threads(threads)
     with user_errors():
         settings = read_config(config)
+        if precision is not None:
+            settings = dataclasses.replace(settings, precision=precision)
         trained = run_training(
             settings,
             store,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +41,10 @@ from pyxem_symnet.training.splits import select_split
 
 #: Batches over which the statistics of batch normalisation are measured
 _SETTLING_BATCHES = 200
+
+#: CPUs, as PyTorch calls them, on which bfloat16 is emulated. Those of other makes
+#: have names of their own
+_SLOW_WITH_BFLOAT16 = ("NO AVX", "AVX2")
 
 #: Views of a crystal in the validations during a training, if trained with
 _VALIDATION_VIEWS = 16
@@ -262,6 +267,7 @@ def make_trainer(
     loggers = [CSVLogger(out, name="logs", version=0)]
     if tensorboard:
         loggers.append(TensorBoardLogger(out, name="tensorboard", version=0))
+    _warn_of_slow_precision(config.precision)
     trainer = lightning.Trainer(
         accelerator="auto",
         max_steps=config.steps,
@@ -279,6 +285,19 @@ def make_trainer(
         enable_model_summary=False,
     )
     return trainer, out / "checkpoint.ckpt"
+
+
+def _warn_of_slow_precision(precision: str) -> None:
+    if torch.accelerator.is_available() or not precision.startswith("bf16"):
+        return
+    capability = torch.backends.cpu.get_cpu_capability()
+    if capability in _SLOW_WITH_BFLOAT16:
+        warnings.warn(
+            f"This CPU ({capability}) has no instructions for bfloat16, with which "
+            "training then takes about ten times as long as in single precision. Give "
+            "the option --precision 32-true, or set it in the configuration.",
+            stacklevel=2,
+        )
 
 
 class _Batches(lightning.LightningDataModule):

@@ -303,6 +303,7 @@ def test_shipped_configurations_are_valid(name):
         ("views: [4, 2]", "smallest <= largest"),
         ("orientations: {powder: 1}", "unknown orientations: powder"),
         ("drawn: -1", "drawn must not be below 0"),
+        ("precision: bf16", "precision must be one of bf16-mixed"),
     ],
 )
 def test_wrong_configurations(tmp_path, text, message):
@@ -310,6 +311,24 @@ def test_wrong_configurations(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision", "slow"),
+    [
+        ("AVX2", "bf16-mixed", True),
+        ("AVX2", "32-true", False),
+        ("AVX512", "bf16-mixed", False),
+    ],
+)
+def test_slow_bfloat16_is_told(
+    config, tmp_path, monkeypatch, recwarn, capability, precision, slow
+):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    run.make_trainer(dataclasses.replace(config, precision=precision), tmp_path, False)
+    told = [w for w in recwarn if "--precision 32-true" in str(w.message)]
+    assert len(told) == slow
 
 
 def test_unknown_configuration():
