@@ -31,6 +31,7 @@ from pyxem_symnet.training.splits import name_fraction, split_of
 
 HERE = Path(__file__).parent
 SEED = 1000
+SPLITS = ("test", "unseen-types")
 SYSTEMS = ("cubic", "orthorhombic", "monoclinic")
 
 #: Crystals whose acquisitions are listed one by one
@@ -58,25 +59,31 @@ def molecular(name: str, seed: int) -> Crystal:
     return label(crystal)
 
 
-def choose_crystals(structures: str, n: int) -> list[Crystal]:
-    """Return so many crystals, of the three systems in turn, chosen by name."""
-    pools = {system: [] for system in SYSTEMS}
+def choose_crystals(structures: str, n: int) -> list[tuple[str, Crystal]]:
+    """Return so many crystals, of both splits and the three systems in turn."""
+    kinds = [(split, system) for system in SYSTEMS for split in SPLITS]
+    pools = {kind: [] for kind in kinds}
     for crystal in read_table(structures):
         split = split_of(crystal.material_id, crystal.structure_type)
-        system = level_of("crystal_system", crystal.space_group)
-        if split in ("test", "unseen-types") and system in pools:
-            pools[system].append(crystal)
+        kind = split, level_of("crystal_system", crystal.space_group)
+        if kind in pools:
+            pools[kind].append(crystal)
     for pool in pools.values():
-        pool.sort(key=lambda crystal: name_fraction(crystal.material_id))
-    made_up = [molecular(name, seed) for seed, name in enumerate(MOLECULAR, start=1)]
-    known = [pools[SYSTEMS[i % 3]][i // 3] for i in range(max(0, n - len(made_up)))]
+        # Another order than that which the splits are made by
+        pool.sort(key=lambda crystal: name_fraction(f"{SEED}:{crystal.material_id}"))
+    made_up = [
+        ("made-up", molecular(name, seed))
+        for seed, name in enumerate(MOLECULAR, start=1)
+    ]
+    turns = (divmod(i, len(kinds)) for i in range(max(0, n - len(made_up))))
+    known = [(kinds[place][0], pools[kinds[place]][turn]) for turn, place in turns]
     return (made_up + known)[:n]
 
 
-def _record(task: tuple[Crystal, int, list[str], Path]) -> list[dict]:
+def _record(task: tuple[str, Crystal, int, list[str], Path]) -> list[dict]:
     """Record a crystal in some ways, and return what is said of it."""
     torch.set_num_threads(1)
-    crystal, number, kinds, folder = task
+    split, crystal, number, kinds, folder = task
     seeds = [SEED + 2 * number + ("series", "pattern").index(kind) for kind in kinds]
     acquisitions = [
         draw_acquisition(crystal, kind, seed)
@@ -86,7 +93,7 @@ def _record(task: tuple[Crystal, int, list[str], Path]) -> list[dict]:
     known = write_set(folder, acquisitions, seeds)
     rows = []
     for said, truth in zip(validate(folder), known, strict=True):
-        row = {"number": number} | truth | said.to_dict()
+        row = {"number": number, "split": split} | truth | said.to_dict()
         if "error" not in row:
             centre = np.array(said.explanation.shown.preparation.centre)
             row["centre_error"] = float(np.linalg.norm(centre - truth["centre"]))
@@ -109,8 +116,11 @@ def table(rows: list[dict]) -> str:
         "| mean confidence of the system | says nothing | system wrong, but said |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for kind in ("series", "pattern"):
+    parts = [(kind, None) for kind in ("series", "pattern")]
+    parts += [("pattern", split) for split in SPLITS]
+    for kind, split in parts:
         own = [row for row in rows if row["kind"] == kind and row["rank"]]
+        own = [row for row in own if split in (None, row["split"])]
         if not own:
             continue
         ranks = {level: np.array([r["rank"][level] for r in own]) for level in LEVELS}
@@ -121,26 +131,29 @@ def table(rows: list[dict]) -> str:
         figures.append(100 * np.mean([r["confidence"]["crystal_system"] for r in own]))
         figures += [100 * (~said).mean(), 100 * (said & wrong).mean()]
         cells = " | ".join(f"{figure:.0f} %" for figure in figures)
-        lines.append(f"| {kind} | {len(own)} | {cells} |")
+        of = "" if split is None else f", {split}"
+        lines.append(f"| {kind}{of} | {len(own)} | {cells} |")
     listed = [row for row in rows if row["number"] < LISTED]
     lines += [
         "",
         f"Those of the first {LISTED} crystals one by one; all are in "
         "`acquisitions.json`.",
         "",
-        "| kind | crystal | truth | detector | kV | patterns | spots: true, found "
+        "| kind | crystal | split | truth | detector | kV | patterns | spots: true, found "
         "| centre off (px) | system answered | place of the system, of the symbol |",
-        "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | --- | ---: |",
+        "| --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: | --- | ---: |",
     ]
     for row in listed:
         if not row["rank"]:
-            lines.append(f"| {row['kind']} | {row['crystal']} | | | | | | | error | |")
+            lines.append(
+                f"| {row['kind']} | {row['crystal']} | | | | | | | | error | |"
+            )
             continue
         notes = " stop" * row["stop"] + " off the middle" * row["off_centre"]
         share = 100 * row["confidence"]["crystal_system"]
         answer = f"{row['best']['crystal_system']} {share:.0f} %"
         lines.append(
-            f"| {row['kind']} | {row['crystal']} | {row['space_group']} "
+            f"| {row['kind']} | {row['crystal']} | {row['split']} | {row['space_group']} "
             f"| {row['detector']}{notes} | {row['beam_energy']:g} "
             f"| {row['n_patterns']} | {row['n_true']:.0f}, {row['n_spots']:.0f} "
             f"| {row['centre_error']:.2f} "
@@ -165,8 +178,8 @@ def main() -> None:
         folder = arguments.folder or Path(temporary)
         # What is recorded of a crystal is a task
         tasks = [
-            (crystal, number, kinds, folder / str(number))
-            for number, crystal in enumerate(crystals)
+            (split, crystal, number, kinds, folder / str(number))
+            for number, (split, crystal) in enumerate(crystals)
             if (kinds := [kind for kind in wanted if number < wanted[kind]])
         ]
         with ProcessPoolExecutor(arguments.workers) as pool:

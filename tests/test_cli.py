@@ -153,7 +153,7 @@ class TestClassify:
         result = run(
             "classify", small_scan, "--model", model, "--out", out,
             "--signal-mask", tmp_path / "mask.tif", "--candidates", "225,62",
-            "--centre", "23.5,24",
+            "--centre", "23.5,24", "--ellipticity", 1.02, 30,
         )
         # fmt: on
         assert result.exit_code == 0, result.output
@@ -161,6 +161,8 @@ class TestClassify:
         assert sym.space_groups == (62, 225)
         assert sym.metadata.Symmetry.excluded_detector_pixels == [96]
         assert sym.metadata.Symmetry.calibration.view_0.centre == [23.5, 24]
+        done = sym.metadata.Symmetry.preparation.view_0
+        assert done.ellipse == [1.02, 30] and done.ellipse_method == "given"
 
     def test_empty_pattern_has_no_answer(self, run, model, tmp_path):
         tifffile.imwrite(tmp_path / "empty.tif", np.zeros((48, 48), np.uint16))
@@ -186,6 +188,10 @@ class TestClassify:
             (("--units", "px", "--pixel-size", 0.04), "--units must be 1/A or 1/nm"),
             (("--pixel-size", 0.04, "--energy", 200000), "must be in kV"),
             (("--pixel-size", 0.04, "--centre", "middle"), "--centre must be"),
+            (
+                ("--pixel-size", 0.04, "--ellipticity", 30, 1.02),
+                "ratio of the axes, 0.5 to 2, not 30",
+            ),
             (("--pixel-size", 0.04, "--candidates", "Fm-3m"), "--candidates must be"),
             (("--pixel-size", 0.04, "--device", "abacus"), "no device 'abacus'"),
             (("--pixel-size", 0.04, "--model", "resnet"), "no model or file 'resnet'"),

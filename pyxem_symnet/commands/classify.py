@@ -34,6 +34,13 @@ _FILE = click.Path(exists=True, path_type=Path)
     metavar="X,Y",
     help="Direct beam in pixels, or 'auto' to find it in each pattern.",
 )
+@click.option(
+    "--ellipticity",
+    type=(float, float),
+    metavar="RATIO ANGLE",
+    help="Distortion to correct: ratio of the axes of a ring, and angle of the first "
+    "in degrees. Measured where the patterns tell it, if not given.",
+)
 @click.option("--signal-mask", type=_FILE, help="Detector pixels to exclude: not 0.")
 @click.option("--regions", type=_FILE, help="Integer map; a label is one phase.")
 @click.option(
@@ -54,6 +61,7 @@ def classify(
     units: str,
     energy: float | None,
     centre: str | None,
+    ellipticity: tuple[float, float] | None,
     signal_mask: Path | None,
     regions: Path | None,
     candidates: str | None,
@@ -83,6 +91,7 @@ def classify(
             "pixel_size": _in_reciprocal_angstrom(pixel_size, units),
             "beam_energy": energy,
             "centre": _read_centre(centre),
+            "ellipticity": "auto" if ellipticity is None else ellipticity,
             "candidates": _read_numbers(candidates),
             "reciprocal_radius": reciprocal_radius,
             "model": model,

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "centre": ["find_centre"],
+        "ellipticity": ["measure_ellipticity"],
         "finder": ["SpotFinder"],
         "masks": ["DetectorMasks", "find_masks"],
         "geometry": ["PatternGeometry", "grid_coordinates", "resample"],

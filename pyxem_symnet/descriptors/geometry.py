@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -77,6 +77,40 @@ disc_radius=None)
 
         if self.disc_radius is not None and not self.disc_radius > 0:
             raise ValueError(f"disc_radius must be pixels > 0, not {self.disc_radius}")
+
+    def with_ellipse(self, ratio: float, angle: float) -> PatternGeometry:
+        """Return the calibration with a further elliptical distortion.
+
+        The pixel size becomes that along the short axis, and stays what
+        it was for a circle of the ellipse's area, which is what the mean
+        radius of a ring is calibrated with.
+
+        Parameters
+        ----------
+        ratio
+            Ratio of the axes of the ellipse that a ring becomes.
+        angle
+            Its first axis, from x to y in degrees.
+
+        Notes
+        -----
+        With a distortion that is there already, both together also turn
+        patterns, by a fraction of the smaller one. This is left out:
+        corrected patterns are turned by it, and right otherwise.
+        """
+        further = replace(self, ellipticity=(ratio, angle))
+        eye = torch.eye(2, dtype=torch.float64)
+        further = further.distortion(eye) / math.sqrt(further.ellipticity[0])
+        directions, axes, _ = torch.linalg.svd(self.distortion(eye) @ further)
+        x, y = directions[:, 0].tolist()
+        return replace(
+            self,
+            pixel_size=self.pixel_size / float(axes[1]),
+            ellipticity=(
+                float(axes[0] / axes[1]),
+                math.degrees(math.atan2(y, x)) % 180.0,
+            ),
+        )
 
     def distortion(self, like: Tensor) -> Tensor:
         """Return the 2 × 2 matrix from undistorted to detector positions.

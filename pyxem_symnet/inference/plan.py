@@ -94,11 +94,14 @@ class VectorGeometry:
     intensity_column
         Column with the intensities, or None if there is none. All
         spots are equally strong then.
+    ellipticity
+        Elliptical distortion (ratio, angle) to correct, or None.
     """
 
     scale: tuple[float, float]
     origin: tuple[float, float] = (0.0, 0.0)
     intensity_column: int | None = None
+    ellipticity: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from pyxem_symnet.descriptors.centre import locate_beam
+from pyxem_symnet.descriptors.ellipticity import MAX_SPOTS, measure_ellipticity
 from pyxem_symnet.descriptors.finder import SpotFinder
 from pyxem_symnet.descriptors.geometry import PatternGeometry
 from pyxem_symnet.descriptors.masks import find_masks
@@ -22,6 +23,9 @@ MAX_SAMPLE = 36
 
 #: Patterns that the size of a scan's spots is measured in, at least
 MIN_FOR_DISCS = 9
+
+#: Patterns whose spots are found at once
+_AT_ONCE = 4
 
 #: How the background is removed, for the record
 BACKGROUND = "largest mean of opposite points around each spot"
@@ -42,11 +46,18 @@ class ScanPreparation:
     descan
         Path of the beam across the scan, None if the centre is given or
         found in each pattern.
+    ellipse
+        Elliptical distortion (ratio, angle) that the geometry has beside
+        that of the calibration, or None.
+    ellipse_method
+        How it was found: "given", "measured" or "none".
     """
 
     geometry: PatternGeometry
     masks: dict[str, np.ndarray] = field(default_factory=dict)
     descan: Descan | None = None
+    ellipse: tuple[float, float] | None = None
+    ellipse_method: str = "none"
 
     @property
     def mask(self) -> np.ndarray | None:
@@ -63,6 +74,26 @@ class ScanPreparation:
             return "given"
         return "each pattern" if self.descan is None else "descan"
 
+    def with_ellipse(
+        self, ellipse: tuple[float, float], method: str
+    ) -> ScanPreparation:
+        """Return the same with an elliptical distortion that is corrected.
+
+        Parameters
+        ----------
+        ellipse
+            Ratio of the axes, and the angle of the first in degrees.
+        method
+            "given" or "measured".
+        """
+        ratio, angle = map(float, ellipse)
+        return replace(
+            self,
+            geometry=self.geometry.with_ellipse(ratio, angle),
+            ellipse=(ratio, angle),
+            ellipse_method=method,
+        )
+
     def to_metadata(self) -> dict:
         """Return what was done as plain values."""
         record = {
@@ -71,6 +102,8 @@ class ScanPreparation:
             "masked_share": 0.0 if self.mask is None else float(self.mask.mean()),
             "centre": self.centre_method,
             "ellipticity": list(self.geometry.ellipticity or (1.0, 0.0)),
+            "ellipse": list(self.ellipse or (1.0, 0.0)),
+            "ellipse_method": self.ellipse_method,
             "disc_radius": self.geometry.disc_radius,
             "background": BACKGROUND,
         }
@@ -94,9 +127,13 @@ class ScanPreparation:
         masks = {k: np.asarray(v, bool) for k, v in dict(record["masks"]).items()}
         geometry = replace(geometry, disc_radius=dict(record).get("disc_radius"))
         path = dict(record).get("descan")
-        return cls(
+        scan = cls(
             geometry, masks, None if path is None else Descan.from_metadata(path)
         )
+        method = dict(record).get("ellipse_method", "none")
+        if method == "none":
+            return scan
+        return scan.with_ellipse(tuple(record["ellipse"]), method)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +156,8 @@ class Preparation:
     ellipticity
         (ratio, angle) that positions are corrected for; (1, 0) for
         none.
+    ellipse_method
+        See :class:`ScanPreparation`.
     background
         How the background is removed, in words.
     pixels
@@ -135,6 +174,7 @@ class Preparation:
     centre: tuple[float, float]
     centre_method: str
     ellipticity: tuple[float, float]
+    ellipse_method: str
     background: str
     pixels: np.ndarray
     vectors: np.ndarray
@@ -188,6 +228,7 @@ def prepare_scan(
     numbers: np.ndarray | None = None,
     shape: tuple[int, ...] = (),
     finder: SpotFinder | None = None,
+    ellipticity: str | tuple[float, float] | None = "auto",
 ) -> ScanPreparation:
     """Find out what is the same for all patterns of a scan.
 
@@ -209,6 +250,9 @@ def prepare_scan(
         The model's spot finder, to measure the spots' radius with, which
         is the same in all patterns if the beam is. Without, or with few
         patterns, it is chosen in each.
+    ellipticity
+        Elliptical distortion (ratio, angle) to correct, "auto" to measure
+        it with the model's spot finder where the patterns tell it, or None.
     """
     if isinstance(mask, str):
         found = find_masks(patterns)
@@ -219,26 +263,53 @@ def prepare_scan(
         masks = {} if mask is None else {"given": np.asarray(mask, bool)}
     masks = {reason: pixels for reason, pixels in masks.items() if pixels.any()}
     preparation = ScanPreparation(geometry, masks)
+    if ellipticity is not None and not isinstance(ellipticity, str):
+        preparation = preparation.with_ellipse(ellipticity, "given")
     if len(patterns) == 0:
         return preparation
     # Broken patterns are for who reads them to complain of
     excluded = False if preparation.mask is None else preparation.mask
     whole = (np.isfinite(patterns) | excluded).all((1, 2))
-    if finder is not None and whole.sum() >= MIN_FOR_DISCS:
-        radius = _disc_radius(finder, patterns[whole], geometry, preparation.mask)
+    patterns = patterns[whole]
+    if finder is not None and len(patterns) >= MIN_FOR_DISCS:
+        radius = _disc_radius(finder, patterns, geometry, preparation.mask)
         preparation = replace(
-            preparation, geometry=replace(geometry, disc_radius=radius)
+            preparation, geometry=replace(preparation.geometry, disc_radius=radius)
         )
-    if geometry.centre is not None or numbers is None:
+    centres = None
+    if geometry.centre is None and numbers is not None:
+        numbers = numbers[whole]
+        descan = fit_descan(patterns, numbers, shape, preparation.mask)
+        preparation = replace(preparation, descan=descan)
+        centres = None if descan is None else descan.centres(numbers)
+    if finder is None or ellipticity != "auto":
         return preparation
-    descan = fit_descan(patterns[whole], numbers[whole], shape, preparation.mask)
-    return replace(preparation, descan=descan)
+    found = _ellipticity(finder, patterns, preparation, centres)
+    return preparation if found is None else preparation.with_ellipse(found, "measured")
 
 
 def _disc_radius(finder, patterns, geometry, mask) -> float | None:
     images = to_device(patterns, torch.device("cpu")).to(torch.float32)
     excluded = None if mask is None else torch.from_numpy(mask)
     return finder.measure_disc_radius(images, geometry, excluded)
+
+
+def _ellipticity(
+    finder: SpotFinder,
+    patterns: np.ndarray,
+    scan: ScanPreparation,
+    centres: np.ndarray | None,
+) -> tuple[float, float] | None:
+    views = []
+    excluded = None if scan.mask is None else torch.from_numpy(scan.mask)
+    for first in range(0, len(patterns), _AT_ONCE):
+        some = slice(first, first + _AT_ONCE)
+        images = to_device(patterns[some], torch.device("cpu")).to(torch.float32)
+        beams = None if centres is None else torch.from_numpy(centres[some]).to(images)
+        spots = finder(images, scan.geometry, excluded, beams).strongest(MAX_SPOTS)
+        for positions, intensities in zip(*spots, strict=True):
+            views.append(positions[intensities > 0].numpy())
+    return measure_ellipticity(views)
 
 
 def prepare_pattern(
@@ -284,7 +355,7 @@ def prepare_pattern(
     """
     image = np.asarray(image)
     if isinstance(scan, PatternGeometry):
-        scan = prepare_scan(image[None], scan, mask)
+        scan = prepare_scan(image[None], scan, mask, ellipticity=None)
     combined = scan.mask
     recorded = image.astype(np.float32)
     finder = SpotFinder() if finder is None else finder
@@ -309,6 +380,7 @@ def prepare_pattern(
         centre=tuple(centres[0].tolist()),
         centre_method=method,
         ellipticity=scan.geometry.ellipticity or (1.0, 0.0),
+        ellipse_method=scan.ellipse_method,
         background=BACKGROUND,
         pixels=scan.geometry.to_pixels(vectors[None], centres)[0].cpu().numpy(),
         vectors=vectors.cpu().numpy(),

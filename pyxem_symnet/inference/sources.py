@@ -129,6 +129,10 @@ class VectorSource:
         self._geometry = geometry
         self._numbers = numbers
         self._device = device
+        self._beam = torch.zeros(1, 2, dtype=torch.float64)
+        self._plane = PatternGeometry(1.0)
+        if geometry.ellipticity is not None:
+            self._plane = self._plane.with_ellipse(*geometry.ellipticity)
         finder = model.settings.get("finder") or {}
         self._max_spots = finder.get("max_spots", 96)
         self._central_radius = finder.get("central_radius", CENTRAL_RADIUS)
@@ -184,8 +188,10 @@ class VectorSource:
             )
         vectors = vectors.astype(float)
         yx = (vectors[:, :2] - self._geometry.origin) * self._geometry.scale
-        strength = np.ones(len(yx)) if column is None else vectors[:, column]
-        return np.column_stack((yx[:, ::-1], strength.clip(min=0)))
+        xy = torch.from_numpy(yx[np.newaxis, :, ::-1].copy())
+        xy = self._plane.to_reciprocal(xy, self._beam)[0].numpy()
+        strength = np.ones(len(xy)) if column is None else vectors[:, column]
+        return np.column_stack((xy, strength.clip(min=0)))
 
 
 def to_device(patterns: np.ndarray, device: torch.device) -> Tensor:

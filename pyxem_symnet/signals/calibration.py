@@ -15,6 +15,8 @@ BEAM_ENERGIES = (30.0, 1500.0)
 # How far a pattern may reach from its middle to its nearest edge in 1/Å.
 # Outside, the units are wrong: no lens system is between the two.
 _REACHES = (0.05, 30.0)
+# Ratio of the axes of an ellipse beyond which something else was given
+_RATIOS = (0.5, 2.0)
 _PLANCK_TIMES_C = 12.39841984  # keV Å
 _REST_ENERGY = 510.99895  # keV
 _TEM = "Acquisition_instrument.TEM"
@@ -195,10 +197,44 @@ def read_beam_energy(signal, beam_energy: float | None = None) -> float | None:
     return float(energy)
 
 
+def read_ellipticity(
+    ellipticity: str | Sequence[float] | None,
+) -> str | tuple[float, float] | None:
+    """Return an elliptical distortion that was given.
+
+    Parameters
+    ----------
+    ellipticity
+        (ratio, angle), "auto" or None.
+
+    Returns
+    -------
+    ellipticity
+        Ratio of the axes and angle in degrees; or "auto", or None.
+
+    Raises
+    ------
+    CalibrationError
+        If it is none of these, or no camera distorts as much.
+    """
+    expected = "(ratio of the axes, angle of the first in degrees), 'auto' or None"
+    if ellipticity is None or (isinstance(ellipticity, str) and ellipticity == "auto"):
+        return ellipticity
+    ratio, angle = _pair(ellipticity, "ellipticity", expected)
+    smallest, largest = _RATIOS
+    if not smallest <= ratio <= largest:
+        raise CalibrationError(
+            f"The first number of ellipticity is the ratio of the axes, {smallest:g} "
+            f"to {largest:g}, not {ratio:g}. Give {expected}."
+        )
+    return ratio, angle
+
+
 def read_vectors(
     signal,
     pixel_size: float | Sequence[float] | None = None,
     centre: str | Sequence[float] | None = None,
+    ellipticity: str | tuple[float, float] | None = None,
 ):
     """Return how to read a signal of diffraction vectors.
 
@@ -210,6 +246,8 @@ def read_vectors(
         Size in 1/Å of the columns' unit, for vectors in pixels.
     centre
         Direct beam (x, y) in pixels, for vectors in pixels.
+    ellipticity
+        What :func:`read_ellipticity` returned. It is not measured.
 
     Returns
     -------
@@ -255,7 +293,8 @@ def read_vectors(
     column = names.index("intensity") if "intensity" in names else None
     if column is None and (len(names) or signal.num_columns) == 3:
         column = 2
-    return VectorGeometry(scale, (y, x), column)
+    given = None if isinstance(ellipticity, str) else ellipticity
+    return VectorGeometry(scale, (y, x), column, given)
 
 
 def _axis_factor(axis, beam_energy: float | None) -> float:

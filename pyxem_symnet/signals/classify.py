@@ -25,6 +25,7 @@ from pyxem_symnet.signals import checks
 from pyxem_symnet.signals.calibration import (
     read_beam_energy,
     read_detector,
+    read_ellipticity,
     read_vectors,
 )
 from pyxem_symnet.signals.domain import warn_outside
@@ -51,6 +52,7 @@ def classify_space_group(
     pixel_size: float | Sequence[float] | None = None,
     centre: str | Sequence[float] | None = None,
     beam_energy: float | None = None,
+    ellipticity: str | Sequence[float] | None = "auto",
     reciprocal_radius: float | None = None,
     lazy_output: bool | None = None,
     show_progressbar: bool | None = None,
@@ -122,6 +124,13 @@ def classify_space_group(
         models use distances and angles in the plane of the detector
         only, so it is recorded, and turns axes in mrad into 1/Å, but
         the answer does not depend on it otherwise.
+    ellipticity
+        Distortion that turns rings into ellipses, to be corrected: the
+        ratio of the axes, and the angle of the first of them from x to y
+        in degrees. The pixel size is that of a circle of the same area.
+        By default, or with "auto", it is measured where spots of many
+        orientations, in a few of the patterns, tell it; in diffraction
+        vectors it is not. None for none.
     reciprocal_radius
         Spots farther from the direct beam, in 1/Å, are left out. By
         default the model's own limits hold.
@@ -184,8 +193,9 @@ def classify_space_group(
         checks.signal_type(each)
     shape = checks.navigation_shape(signals)
     energy = read_beam_energy(signal, beam_energy)
+    ellipse = read_ellipticity(ellipticity)
     calibrations = [
-        read_vectors(each, pixel_size, centre)
+        read_vectors(each, pixel_size, centre, ellipse)
         if checks.is_vectors(each)
         else read_detector(each, pixel_size, centre, energy)
         for each in signals
@@ -218,6 +228,7 @@ def classify_space_group(
             selection,
             geometry,
             "auto" if mask is None and signal_mask is not False else mask,
+            ellipse,
             finder=header.settings.get("finder"),
             in_memory=in_memory,
         )

@@ -238,7 +238,9 @@ def _masks(explanation: Explanation) -> list[str]:
     lines = []
     ratio, angle = preparation.ellipticity
     if ratio != 1:
-        lines.append(f"Ellipse of {ratio:.3f} along {angle:.0f}° corrected.")
+        how = ", measured in spots of many orientations"
+        how = how if preparation.ellipse_method == "measured" else ""
+        lines.append(f"Ellipse of {ratio:.3f} along {angle:.0f}° corrected{how}.")
     counts = {reason: int(mask.sum()) for reason, mask in preparation.masks.items()}
     if any(counts.values()):
         share = percent(sum(counts.values()) / preparation.mask.size)

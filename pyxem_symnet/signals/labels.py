@@ -18,6 +18,7 @@ from pyxem_symnet.signals import checks
 from pyxem_symnet.signals.calibration import (
     read_beam_energy,
     read_detector,
+    read_ellipticity,
     reciprocal_unit,
     wavelength,
 )
@@ -30,7 +31,14 @@ LABELS_FILE = "labels.yaml"
 KINDS = ("pattern", "series", "rings", "amorphous")
 
 _REQUIRED = ("name", "files", "pixel_size", "units", "kind")
-_OPTIONAL = ("beam_energy", "centre", "mask", "rotation_step", "space_group")
+_OPTIONAL = (
+    "beam_energy",
+    "centre",
+    "ellipticity",
+    "mask",
+    "rotation_step",
+    "space_group",
+)
 # Words for people
 _REMARKS = ("comment", "description", "licence", "note", "phase", "source")
 
@@ -69,6 +77,9 @@ class Entry:
     rotation_step
         Angle between patterns of a series in degrees; "auto" to find it
         if they are one; None if they are not.
+    ellipticity
+        Distortion (ratio, angle) to correct; "auto" to measure it, or
+        None.
     slug
         The name as part of the name of a file.
     """
@@ -82,6 +93,7 @@ class Entry:
     beam_energy: float | None = None
     mask: Path | None = None
     rotation_step: float | str | None = None
+    ellipticity: str | tuple[float, float] | None = "auto"
     slug: str = ""
 
 
@@ -263,6 +275,7 @@ def _read_entry(values, number: int, folder: Path) -> Entry | BrokenEntry:
             beam_energy=energy,
             mask=None if mask is None else _find_files(mask, folder)[0],
             rotation_step=_rotation_step(values, kind),
+            ellipticity=read_ellipticity(values.get("ellipticity", "auto")),
         )
     except ValueError as error:
         return BrokenEntry(title, None if kind is None else str(kind), str(error))

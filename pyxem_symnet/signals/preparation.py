@@ -6,6 +6,7 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 
+from pyxem_symnet.descriptors.ellipticity import MIN_VIEWS
 from pyxem_symnet.descriptors.finder import SpotFinder
 from pyxem_symnet.descriptors.geometry import PatternGeometry
 from pyxem_symnet.inference.descan import MIN_PATTERNS
@@ -23,11 +24,12 @@ def prepare_array(
     selection: np.ndarray,
     geometry: PatternGeometry | VectorGeometry,
     mask: np.ndarray | str | None = "auto",
+    ellipticity: tuple[float, float] | str | None = "auto",
     *,
     finder: dict | None = None,
     in_memory: bool = False,
 ) -> ScanPreparation | None:
-    """Find masks, the beam's path and the spots' size in some patterns.
+    """Find out from some patterns what all have in common: masks, beam, distortion.
 
     Parameters
     ----------
@@ -40,6 +42,8 @@ def prepare_array(
         Calibration.
     mask
         Excluded detector pixels (True), "auto" to find them, or None.
+    ellipticity
+        Elliptical distortion (ratio, angle), "auto" to measure it, or None.
     finder
         Settings of the model's
         :class:`~pyxem_symnet.descriptors.finder.SpotFinder`.
@@ -56,8 +60,11 @@ def prepare_array(
     shape = selection.shape
     numbers = sample_numbers(selection)
     moves = geometry.centre is None and len(numbers) >= MIN_PATTERNS
-    if not moves and not isinstance(mask, str):
-        return prepare_scan(np.empty((0, 0, 0)), geometry, mask)
+    measured = ellipticity == "auto" and len(numbers) >= MIN_VIEWS
+    if not moves and not measured and not isinstance(mask, str):
+        return prepare_scan(
+            np.empty((0, 0, 0)), geometry, mask, ellipticity=ellipticity
+        )
     if not shape:
         sample = data[np.newaxis]
     elif isinstance(data, da.Array):
@@ -73,4 +80,5 @@ def prepare_array(
         numbers if moves else None,
         shape,
         SpotFinder(**(finder or {})),
+        ellipticity,
     )

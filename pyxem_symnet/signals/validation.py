@@ -260,6 +260,7 @@ def _classify(
         "pixel_size": entry.pixel_size,
         "centre": entry.centre,
         "beam_energy": entry.beam_energy,
+        "ellipticity": entry.ellipticity,
         "signal_mask": patterns.mask,
         "lazy_output": False,
         "show_progressbar": show_progressbar,

@@ -69,6 +69,28 @@ def test_ellipticity_stretches_along_its_angle():
     torch.testing.assert_close(pixels, expected, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("before", [None, (0.9, 0.0), (1.3, 0.0)])
+def test_further_ellipse_is_undone_but_for_a_turn(before):
+    pixels_of = PatternGeometry(0.01, (60, 70), before)
+    ellipse = PatternGeometry(1.0).with_ellipse(1.06, 35.0)
+    true = torch.rand(1, 9, 2, dtype=torch.float64) - 0.5
+    nought = torch.zeros(1, 2, dtype=torch.float64)
+    centre = torch.tensor([[60.0, 70.0]], dtype=torch.float64)
+    pixels = pixels_of.to_pixels(ellipse.to_pixels(true, nought), centre)
+    geometry = pixels_of.with_ellipse(1.06, 35.0)
+    found = geometry.to_reciprocal(pixels, centre)[0]
+    torch.testing.assert_close(found @ found.T, true[0] @ true[0].T)
+    if before is None:
+        torch.testing.assert_close(found, true[0])
+
+
+def test_ellipse_keeps_the_area():
+    geometry = PatternGeometry(0.01).with_ellipse(1.06, 35.0)
+    like = torch.zeros(1, dtype=torch.float64)
+    area = torch.linalg.det(geometry.distortion(like)) / geometry.pixel_size**2
+    assert float(area) == pytest.approx(1e4)
+
+
 @pytest.mark.parametrize("shape", [(64, 64), (128, 160), (256, 256), (515, 512)])
 @pytest.mark.parametrize("beam", [0.6, 4.0])
 def test_beam_is_found_to_a_part_of_a_pixel(shape, beam):

@@ -17,7 +17,7 @@ from pyxem_symnet.inference import (
 )
 from pyxem_symnet.inference.descan import fit_path
 from pyxem_symnet.inference.preparation import sample_numbers
-from pyxem_symnet.simulation import microscope
+from pyxem_symnet.simulation import example_phases, make_scan, microscope
 
 SIZE = 160
 ROW, COLUMN = np.mgrid[:SIZE, :SIZE]
@@ -130,6 +130,39 @@ def test_size_of_spots_is_that_of_the_scan():
     assert again.geometry == scan.geometry
     few = prepare_scan(images[:5], geometry, None, finder=finder)
     assert few.geometry.disc_radius is None
+
+
+def test_ellipse_of_many_orientations_is_measured():
+    scan = make_scan(
+        [example_phases()["rutile"]],
+        (5, 5),
+        grains=25,
+        detector=(SIZE, SIZE),
+        pixel_size=0.015,
+        ellipticity=1.04,
+        ellipse_angle=25.0,
+    )
+    images = scan.signal.data.reshape(-1, SIZE, SIZE)
+    geometry, finder = PatternGeometry(0.015), SpotFinder()
+    options = {"numbers": np.arange(25), "shape": (5, 5), "finder": finder}
+    found = prepare_scan(images, geometry, None, **options)
+    assert found.ellipse_method == "measured"
+    ratio, angle = found.ellipse
+    assert ratio == pytest.approx(1.04, abs=0.005)
+    assert angle == pytest.approx(25, abs=5)
+    again = ScanPreparation.from_metadata(found.to_metadata(), geometry)
+    assert again.geometry == found.geometry
+    prepared = prepare_pattern(images[0], found, number=0)
+    assert prepared.ellipse_method == "measured"
+
+    off = prepare_scan(images, geometry, None, ellipticity=None, **options)
+    assert off.geometry.ellipticity is None and off.ellipse_method == "none"
+    given = prepare_scan(images, geometry, None, ellipticity=(1.02, 80.0), **options)
+    assert given.geometry.ellipticity == pytest.approx((1.02, 80.0))
+    assert given.ellipse_method == "given"
+    # Of one orientation it is not
+    same = prepare_scan(images[:1].repeat(25, 0), geometry, None, **options)
+    assert same.ellipse is None
 
 
 def test_few_patterns_share_their_beam():

@@ -11,6 +11,7 @@ from pyxem_symnet.signals.calibration import (
     CalibrationError,
     read_beam_energy,
     read_detector,
+    read_ellipticity,
     reciprocal_unit,
     wavelength,
 )
@@ -153,6 +154,28 @@ def test_impossible_scales(scale):
     s.axes_manager.signal_axes[1].scale = scale
     with pytest.raises(CalibrationError, match="positive|reach"):
         read_detector(s)
+
+
+class TestEllipticity:
+    @pytest.mark.parametrize("asked", [None, "auto"])
+    def test_not_given(self, asked):
+        assert read_ellipticity(asked) == asked
+
+    def test_given(self):
+        assert read_ellipticity([1.03, -20]) == (1.03, -20.0)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        ["round", 1.03, (1.03,), (1.03, np.nan), (1.03, "x"), np.ones(3)],
+    )
+    def test_of_another_kind(self, wrong):
+        with pytest.raises(CalibrationError, match="must be .ratio of the axes, angle"):
+            read_ellipticity(wrong)
+
+    @pytest.mark.parametrize("ratio", [0.0, -1.03, 20.0])
+    def test_impossible_ratio(self, ratio):
+        with pytest.raises(CalibrationError, match="is the ratio of the axes"):
+            read_ellipticity((ratio, 1.03))
 
 
 def test_metadata_are_plain():

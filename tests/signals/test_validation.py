@@ -233,6 +233,14 @@ class TestLabels:
         assert entry.centre == "auto"
         assert entry.beam_energy is None
         assert entry.mask is None
+        assert entry.ellipticity == "auto"
+
+    @pytest.mark.parametrize(
+        "asked, expected", [([1.02, 30], (1.02, 30.0)), (None, None)]
+    )
+    def test_ellipticity(self, labelled, asked, expected):
+        (entry,) = self.read(labelled, folders.entry("a", "a.tif", ellipticity=asked))
+        assert entry.ellipticity == expected
 
     def test_values(self, labelled):
         text = (
@@ -320,6 +328,8 @@ class TestLabels:
             ({"centre": [1, 2, 3]}, "centre must be 'auto' or"),
             ({"centre": [1, None]}, "centre must be a number"),
             ({"beam_energy": "high"}, "beam_energy must be a number"),
+            ({"ellipticity": 1.02}, "ellipticity must be"),
+            ({"ellipticity": [30, 1.02]}, "ratio of the axes, 0.5 to 2, not 30"),
             ({"files": "none.tif"}, "no file 'none.tif'"),
             ({"files": ["a.tif", "x/*.tif"]}, r"no file 'x/\*.tif'"),
             ({"files": []}, "a path, a glob or a list"),

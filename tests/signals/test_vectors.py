@@ -69,6 +69,25 @@ def test_spellings_of_units(model, answer, close, units):
     close(classify(signal, model).data, answer)
 
 
+def test_ellipticity_is_undone(model, answer, close):
+    distortion = 1.04 * np.eye(2) - 0.04 * np.ones((2, 2)) / 2
+    # The long axis lies at 135 degrees from x, and y comes first
+    distortion = distortion / np.sqrt(np.linalg.det(distortion))
+    signal = with_columns(
+        lambda v: np.column_stack((v[:, :2] @ distortion.T, v[:, 2])),
+        ["ky", "kx", "intensity"],
+        ["1/Å", "1/Å", "a.u."],
+    )
+    given = classify(signal, model, ellipticity=(1.04, 135.0))
+    close(given.data, answer)
+    assert np.abs(classify(signal, model).data - answer).max() > 1e-3
+    # And in what explains the answer
+    view = given.explain(signal, (0, 0), device="cpu").views[0]
+    true = scans.vectors((2, 2)).data[0, 0]
+    strongest = true[true[:, 2].argmax(), 1::-1]
+    np.testing.assert_allclose(view.vectors[0], strongest, atol=1e-5)
+
+
 def test_polar_vectors_are_refused(model):
     polar = scans.vectors((2, 2)).to_polar()
     assert isinstance(polar, PolarVectors)
