@@ -139,8 +139,8 @@ def table(rows: list[dict]) -> str:
         f"Those of the first {LISTED} crystals one by one; all are in "
         "`acquisitions.json`.",
         "",
-        "| kind | crystal | split | truth | detector | kV | patterns | spots: true, found "
-        "| centre off (px) | system answered | place of the system, of the symbol |",
+        "| kind | crystal | split | truth | detector | kV | patterns "
+        "| spots: true, found | centre off (px) | system answered | place of the system, of the symbol |",
         "| --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: | --- | ---: |",
     ]
     for row in listed:
@@ -153,8 +153,8 @@ def table(rows: list[dict]) -> str:
         share = 100 * row["confidence"]["crystal_system"]
         answer = f"{row['best']['crystal_system']} {share:.0f} %"
         lines.append(
-            f"| {row['kind']} | {row['crystal']} | {row['split']} | {row['space_group']} "
-            f"| {row['detector']}{notes} | {row['beam_energy']:g} "
+            f"| {row['kind']} | {row['crystal']} | {row['split']} "
+            f"| {row['space_group']} | {row['detector']}{notes} | {row['beam_energy']:g} "
             f"| {row['n_patterns']} | {row['n_true']:.0f}, {row['n_spots']:.0f} "
             f"| {row['centre_error']:.2f} "
             f"| {f'none ({answer})' if row['abstained'] else answer} "
