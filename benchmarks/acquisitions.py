@@ -140,7 +140,8 @@ def table(rows: list[dict]) -> str:
         "`acquisitions.json`.",
         "",
         "| kind | crystal | split | truth | detector | kV | patterns "
-        "| spots: true, found | centre off (px) | system answered | place of the system, of the symbol |",
+        "| spots: true, found | centre off (px) | system answered "
+        "| place of the system, of the symbol |",
         "| --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: | --- | ---: |",
     ]
     for row in listed:
@@ -154,8 +155,8 @@ def table(rows: list[dict]) -> str:
         answer = f"{row['best']['crystal_system']} {share:.0f} %"
         lines.append(
             f"| {row['kind']} | {row['crystal']} | {row['split']} "
-            f"| {row['space_group']} | {row['detector']}{notes} | {row['beam_energy']:g} "
-            f"| {row['n_patterns']} | {row['n_true']:.0f}, {row['n_spots']:.0f} "
+            f"| {row['space_group']} | {row['detector']}{notes} "
+            f"| {row['beam_energy']:g} | {row['n_patterns']} | {row['n_true']:.0f}, {row['n_spots']:.0f} "
             f"| {row['centre_error']:.2f} "
             f"| {f'none ({answer})' if row['abstained'] else answer} "
             f"| {row['rank']['crystal_system']}, {row['rank']['diffraction_symbol']} |"

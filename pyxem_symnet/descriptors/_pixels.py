@@ -15,6 +15,9 @@ from torch import Tensor
 
 from pyxem_symnet.descriptors._compiled import arrays, kernels
 
+#: Whole patterns that are float32 at once where all of some are looked at before a scan
+PATTERNS_AT_ONCE = 4
+
 
 def check_images(images: Tensor, mask: Tensor | None) -> None:
     """Raise a clear error if *images* and *mask* are no batch of patterns."""

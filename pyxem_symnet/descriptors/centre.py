@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyxem_symnet.descriptors._compiled import arrays, kernels
 from pyxem_symnet.descriptors._pixels import (
+    PATTERNS_AT_ONCE,
     bin_mean,
     block_max,
     clip_hot_pixels,
@@ -49,8 +50,6 @@ _COMMON_REACH = 0.03
 _DARKEST = 0.7
 # Detectors are averaged down to about this many pixels
 _WORKING_SIZE = 256
-# Patterns that are worked on at a time
-_CHUNK = 4
 
 
 def find_centre(
@@ -159,10 +158,10 @@ def locate_common_beam(
         centre that was found in it by itself, of shape (B,).
     """
     parts, means = [], []
-    for i in range(0, len(images), _CHUNK):
-        mean, weight, factor = _smoothed(images[i : i + _CHUNK], mask)
+    for i in range(0, len(images), PATTERNS_AT_ONCE):
+        mean, weight, factor = _smoothed(images[i : i + PATTERNS_AT_ONCE], mask)
         score = _inversion_symmetry(mean, weight)
-        own = (centres[i : i + _CHUNK].to(score) - (factor - 1) / 2) / factor
+        own = (centres[i : i + PATTERNS_AT_ONCE].to(score) - (factor - 1) / 2) / factor
         parts.append((score, _symmetry_at(score, own)))
         means.append(mean)
     total = sum(score.sum(0, keepdim=True) for score, _ in parts) / len(images)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pyxem_symnet.descriptors._pixels import PATTERNS_AT_ONCE
 from pyxem_symnet.descriptors.centre import locate_beam, locate_common_beam
 from pyxem_symnet.inference.sources import to_device
 
@@ -30,7 +31,6 @@ _MOST_APART = 2.0
 # Larger detectors are binned to about this size before
 _WORKING_SIZE = 256
 _N_STEPS = 10
-_CHUNK = 4
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,10 @@ def fit_descan(
     device = torch.device("cpu")
     excluded = None if mask is None else torch.from_numpy(mask)
     found = [
-        locate_beam(to_device(patterns[i : i + _CHUNK], device).float(), excluded)
-        for i in range(0, len(patterns), _CHUNK)
+        locate_beam(
+            to_device(patterns[i : i + PATTERNS_AT_ONCE], device).float(), excluded
+        )
+        for i in range(0, len(patterns), PATTERNS_AT_ONCE)
     ]
     centres, seen = (torch.cat(part).numpy() for part in zip(*found, strict=True))
     hidden = seen.mean() <= 0.5

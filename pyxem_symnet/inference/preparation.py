@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pyxem_symnet.descriptors._pixels import PATTERNS_AT_ONCE
 from pyxem_symnet.descriptors.centre import locate_beam
 from pyxem_symnet.descriptors.ellipticity import MAX_SPOTS, measure_ellipticity
 from pyxem_symnet.descriptors.finder import SpotFinder
@@ -23,9 +24,6 @@ MAX_SAMPLE = 36
 
 #: Patterns that the size of a scan's spots is measured in, at least
 MIN_FOR_DISCS = 9
-
-#: Patterns whose spots are found at once
-_AT_ONCE = 4
 
 #: How the background is removed, for the record
 BACKGROUND = "largest mean of opposite points around each spot"
@@ -302,8 +300,8 @@ def _ellipticity(
 ) -> tuple[float, float] | None:
     views = []
     excluded = None if scan.mask is None else torch.from_numpy(scan.mask)
-    for first in range(0, len(patterns), _AT_ONCE):
-        some = slice(first, first + _AT_ONCE)
+    for first in range(0, len(patterns), PATTERNS_AT_ONCE):
+        some = slice(first, first + PATTERNS_AT_ONCE)
         images = to_device(patterns[some], torch.device("cpu")).to(torch.float32)
         beams = None if centres is None else torch.from_numpy(centres[some]).to(images)
         spots = finder(images, scan.geometry, excluded, beams).strongest(MAX_SPOTS)
