@@ -156,8 +156,8 @@ def table(rows: list[dict]) -> str:
         lines.append(
             f"| {row['kind']} | {row['crystal']} | {row['split']} "
             f"| {row['space_group']} | {row['detector']}{notes} "
-            f"| {row['beam_energy']:g} | {row['n_patterns']} | {row['n_true']:.0f}, {row['n_spots']:.0f} "
-            f"| {row['centre_error']:.2f} "
+            f"| {row['beam_energy']:g} | {row['n_patterns']} "
+            f"| {row['n_true']:.0f}, {row['n_spots']:.0f} | {row['centre_error']:.2f} "
             f"| {f'none ({answer})' if row['abstained'] else answer} "
             f"| {row['rank']['crystal_system']}, {row['rank']['diffraction_symbol']} |"
         )

@@ -120,9 +120,21 @@ def measure_ellipticity(
     spread = np.sqrt(weights @ (components - mean) ** 2)
     if spread.max() > _GOOD_ENOUGH:
         return None
-    size = math.hypot(*mean)
-    angle = 0.5 * math.degrees(math.atan2(mean[1], mean[0])) % 180.0
-    return math.exp(2 * size), angle
+    return ellipse_of(mean)
+
+
+def ellipse_of(components: Sequence[float]) -> tuple[float, float]:
+    """Return the ratio of the axes of an ellipse, and the angle of the long one.
+
+    Parameters
+    ----------
+    components
+        Half of the ratio's logarithm, times the cosine and the sine of twice the
+        angle, as lattices have it (:mod:`pyxem_symnet.lattice.distortion`).
+    """
+    a, b = components
+    angle = 0.5 * math.degrees(math.atan2(b, a)) % 180.0
+    return math.exp(2 * math.hypot(a, b)), angle
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import dask.array as da
 import numpy as np
 
 import pyxem_symnet
+from pyxem_symnet.descriptors.ellipticity import ellipse_of
 from pyxem_symnet.inference.chunks import align_blocks, memory_chunks
 from pyxem_symnet.inference.devices import resolve_device
 from pyxem_symnet.inference.maps import compute, has_client, probability_map
@@ -335,6 +336,7 @@ def _series_record(step: float | str, fit: SeriesFit | None) -> dict:
         "axis": fit.axis,
         "centre": list(fit.centre),
         "reduced_cell": list(fit.cell),
+        "ellipse": list(ellipse_of(fit.distortion)),
         "n_spots": fit.n_spots,
         "n_matched": fit.n_matched,
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyxem_symnet.descriptors.ellipticity import ellipse_of
 from pyxem_symnet.lattice import SeriesFit
 from pyxem_symnet.signals.explain_influence import shares
 from pyxem_symnet.symmetry import level_of, members, space_group
@@ -25,6 +26,8 @@ _CENTRES = {
     "friedel": "found by inversion symmetry",
     "descan": "from its path across the scan",
 }
+# Ratio of the axes of an ellipse up to which it is not worth mentioning
+_ROUND = 1.001
 # A label this probable beside the first is worth mentioning
 _RIVAL = 0.2
 
@@ -157,10 +160,17 @@ def _lattice(fit: LatticeFit) -> str:
             f", each turned by {fit.step:.2f} degrees from the last about an axis "
             f"{fit.axis:.0f} degrees from x"
         )
+    distorted = ""
+    ratio, direction = ellipse_of(fit.distortion)
+    if ratio > _ROUND:
+        distorted = (
+            f" All patterns are distorted to an ellipse of {ratio:.3f} along "
+            f"{direction:.0f}°, which was fitted with it."
+        )
     return (
         f"A lattice explains {share} of {counted(fit.n_spots, 'spot')} in "
         f"{counted(len(fit.views), 'pattern')}{turned}. Its reduced primitive cell: "
-        f"{a:.2f}, {b:.2f} and {c:.2f} Å, {alpha}, {beta} and {gamma} degrees."
+        f"{a:.2f}, {b:.2f} and {c:.2f} Å, {alpha}, {beta} and {gamma} degrees.{distorted}"
     )
 
 

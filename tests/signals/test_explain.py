@@ -359,7 +359,11 @@ class TestWords:
         words = " ".join(replace(pooled, lattice=fit).findings())
         assert "A lattice explains 50 % of 6 spots in 1 pattern" in words
         assert "4.00, 5.00 and 6.00 Å, 90.0, 90.0 and 90.0 degrees" in words
+        assert "ellipse" not in words
         assert "lattice explains" not in " ".join(pooled.findings())
+        fit = replace(fit, distortion=(0.0, 0.01))
+        words = " ".join(replace(pooled, lattice=fit).findings())
+        assert "distorted to an ellipse of 1.020 along 45°" in words
 
     def test_preparation(self, pooled):
         text = " ".join(pooled.preparation())
