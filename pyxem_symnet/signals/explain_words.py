@@ -170,7 +170,8 @@ def _lattice(fit: LatticeFit) -> str:
     return (
         f"A lattice explains {share} of {counted(fit.n_spots, 'spot')} in "
         f"{counted(len(fit.views), 'pattern')}{turned}. Its reduced primitive cell: "
-        f"{a:.2f}, {b:.2f} and {c:.2f} Å, {alpha}, {beta} and {gamma} degrees.{distorted}"
+        f"{a:.2f}, {b:.2f} and {c:.2f} Å, {alpha}, {beta} and {gamma} degrees."
+        f"{distorted}"
     )
 
 
