@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import KDTree
 
 #: Half of the axes' ratio less one that cameras have, as a standard deviation of each
 #: of two components
@@ -30,12 +31,16 @@ _ALONE = 0.05
 
 #: Different views, and spots of each, that it takes, and the most that are used
 MIN_VIEWS, _FEWEST_SPOTS = 10, 2
-_MOST_VIEWS, MAX_SPOTS = 36, 32
+_MOST_VIEWS, _MOST_SPOTS = 36, 32
 
-#: Views that share this part of the spots of the smaller are of one orientation
+#: Views that share this part of the spots of one are of one orientation
 _SHARED = 0.4
 
-#: Spots are shared if they are at the same place within this length in 1/Å
+#: Part of all places with spots that have to be one view's own. Views of a bent crystal
+#: show different spots of one net
+_OWN_PLACES = 0.6
+
+#: Spots are at the same place within this length in 1/Å
 _SAME_PLACE = 0.012
 
 #: Largest standard deviation of a component that is good enough to correct by
@@ -78,6 +83,8 @@ def measure_ellipticity(
     if len(views) < MIN_VIEWS:
         return None
     spots = np.concatenate(views)
+    if _places(spots) < _OWN_PLACES * sum(map(_places, views)):
+        return None
     of_view = np.repeat(np.arange(len(views)), [len(view) for view in views])
     logs = np.log(np.hypot(*spots.T))
     azimuths = 2 * np.arctan2(spots[:, 1], spots[:, 0])
@@ -179,19 +186,30 @@ def _square(half: float, step: float) -> np.ndarray:
 
 
 def _different(views: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return one view of each orientation, those with the most spots first."""
-    views = [view[:MAX_SPOTS] for view in views if len(view) >= _FEWEST_SPOTS]
+    """Return the strongest spots of one view of each orientation."""
+    views = [view for view in views if len(view) >= _FEWEST_SPOTS]
     kept: list[np.ndarray] = []
+    trees: list[KDTree] = []
     for view in sorted(views, key=len, reverse=True):
-        if not any(_alike(view, other) for other in kept):
-            kept.append(view)
-            if len(kept) == _MOST_VIEWS:
-                break
+        strongest = view[:_MOST_SPOTS]
+        if any(_shared(strongest, tree) > _SHARED for tree in trees):
+            continue
+        kept.append(strongest)
+        trees.append(KDTree(np.concatenate([view, -view])))
+        if len(kept) == _MOST_VIEWS:
+            break
     return kept
 
 
-def _alike(view: np.ndarray, other: np.ndarray) -> bool:
-    """Return whether two views share so many spots that they are of one orientation."""
-    both = np.concatenate([other, -other])
-    apart = np.linalg.norm(view[:, None] - both, axis=-1)
-    return (apart.min(1) < _SAME_PLACE).mean() > _SHARED
+def _shared(spots: np.ndarray, tree: KDTree) -> float:
+    """Return the part of spots that are at the places of others."""
+    return float((tree.query(spots)[0] < _SAME_PLACE).mean())
+
+
+def _places(spots: np.ndarray) -> int:
+    """Return how many places spots and their Friedel mates are at."""
+    upper = np.where(spots[:, 1:] < 0, -spots, spots)
+    first = np.ones(len(spots), dtype=bool)
+    near = KDTree(upper).query_pairs(_SAME_PLACE, output_type="ndarray")
+    first[near.max(1)] = False
+    return int(first.sum())

@@ -12,7 +12,7 @@ from torch import nn
 
 from pyxem_symnet.descriptors._pixels import PATTERNS_AT_ONCE
 from pyxem_symnet.descriptors.centre import locate_beam
-from pyxem_symnet.descriptors.ellipticity import MAX_SPOTS, measure_ellipticity
+from pyxem_symnet.descriptors.ellipticity import measure_ellipticity
 from pyxem_symnet.descriptors.finder import SpotFinder
 from pyxem_symnet.descriptors.geometry import PatternGeometry
 from pyxem_symnet.descriptors.masks import find_masks
@@ -304,7 +304,8 @@ def _ellipticity(
         some = slice(first, first + PATTERNS_AT_ONCE)
         images = to_device(patterns[some], torch.device("cpu")).to(torch.float32)
         beams = None if centres is None else torch.from_numpy(centres[some]).to(images)
-        spots = finder(images, scan.geometry, excluded, beams).strongest(MAX_SPOTS)
+        spots = finder(images, scan.geometry, excluded, beams)
+        spots = spots.strongest(spots.intensities.shape[1])
         for positions, intensities in zip(*spots, strict=True):
             views.append(positions[intensities > 0].numpy())
     return measure_ellipticity(views)

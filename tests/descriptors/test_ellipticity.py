@@ -84,6 +84,14 @@ def test_one_orientation_does_not_tell():
     assert measure_ellipticity(net(np.zeros(40))) is None
 
 
+@pytest.mark.parametrize("visible", [0.15, 0.4, 0.8])
+def test_a_bent_crystal_does_not_tell(visible):
+    # Other spots of one net in each pattern
+    rng = np.random.default_rng(0)
+    views = [rng.permutation(v)[rng.random(len(v)) < visible] for v in net([0] * 60)]
+    assert measure_ellipticity(views) is None
+
+
 def test_one_net_in_many_azimuths_does():
     turns = np.linspace(0, math.pi, 25, endpoint=False) + 0.05
     found = measure_ellipticity(distorted(net(turns), 1.04, 70.0))
