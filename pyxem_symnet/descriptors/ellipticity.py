@@ -30,7 +30,7 @@ _FARTHEST = 2.2 * _LARGEST
 _ALONE = 0.05
 
 #: Different views, and spots of each, that it takes, and the most that are used
-MIN_VIEWS, _FEWEST_SPOTS = 10, 2
+MIN_VIEWS, _FEWEST_SPOTS = 20, 2
 _MOST_VIEWS, _MOST_SPOTS = 36, 32
 
 #: Views that share this part of the spots of one are of one orientation

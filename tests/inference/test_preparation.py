@@ -135,8 +135,8 @@ def test_size_of_spots_is_that_of_the_scan():
 def test_ellipse_of_many_orientations_is_measured():
     scan = make_scan(
         [example_phases()["rutile"]],
-        (5, 5),
-        grains=25,
+        (6, 6),
+        grains=36,
         detector=(SIZE, SIZE),
         pixel_size=0.015,
         ellipticity=1.04,
@@ -144,7 +144,7 @@ def test_ellipse_of_many_orientations_is_measured():
     )
     images = scan.signal.data.reshape(-1, SIZE, SIZE)
     geometry, finder = PatternGeometry(0.015), SpotFinder()
-    options = {"numbers": np.arange(25), "shape": (5, 5), "finder": finder}
+    options = {"numbers": np.arange(36), "shape": (6, 6), "finder": finder}
     found = prepare_scan(images, geometry, None, **options)
     assert found.ellipse_method == "measured"
     ratio, angle = found.ellipse
@@ -161,7 +161,7 @@ def test_ellipse_of_many_orientations_is_measured():
     assert given.geometry.ellipticity == pytest.approx((1.02, 80.0))
     assert given.ellipse_method == "given"
     # Of one orientation it is not
-    same = prepare_scan(images[:1].repeat(25, 0), geometry, None, **options)
+    same = prepare_scan(images[:1].repeat(36, 0), geometry, None, **options)
     assert same.ellipse is None
 
 
