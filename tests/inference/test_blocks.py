@@ -288,12 +288,11 @@ class TestBlocks:
                 [da.from_array(vectors, chunks=chunks) for vectors in lists],
                 plan,
             ).compute(scheduler="sync")
-            for chunks in ((3, 4), (2, 3), (1, 1))
+            for chunks in ((3, 4), (1, 2))
         ]
         assert tables[0].shape == (3, 7)
         assert np.isfinite(tables[0]).all()
         close(tables[1], tables[0])
-        close(tables[2], tables[0])
 
     def test_memory_shortage_makes_batches_smaller(self, plan, monkeypatch, close):
         images = scans.patterns((7,))

@@ -90,6 +90,9 @@ def test_turned_and_mirrored_patterns(model, views, alike):
 
 
 def test_order_and_blocks(model, views):
+    # Of every second crystal, which takes long enough
+    some = groups_of(views) // 2 % 2 == 0
+    views = Spots(views.positions[some], views.intensities[some])
     groups = groups_of(views)
     expected = probabilities(model, [(views, groups)])
     order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(2))
