@@ -153,7 +153,7 @@ class TestClassify:
         result = run(
             "classify", small_scan, "--model", model, "--out", out,
             "--signal-mask", tmp_path / "mask.tif", "--candidates", "225,62",
-            "--centre", "23.5,24", "--ellipticity", 1.02, 30,
+            "--centre", "23.5,24", "--ellipticity", "1.02,30",
         )
         # fmt: on
         assert result.exit_code == 0, result.output
@@ -188,8 +188,9 @@ class TestClassify:
             (("--units", "px", "--pixel-size", 0.04), "--units must be 1/A or 1/nm"),
             (("--pixel-size", 0.04, "--energy", 200000), "must be in kV"),
             (("--pixel-size", 0.04, "--centre", "middle"), "--centre must be"),
+            (("--pixel-size", 0.04, "--ellipticity", "1.02"), "--ellipticity must be"),
             (
-                ("--pixel-size", 0.04, "--ellipticity", 30, 1.02),
+                ("--pixel-size", 0.04, "--ellipticity", "30,1.02"),
                 "ratio of the axes, 0.5 to 2, not 30",
             ),
             (("--pixel-size", 0.04, "--candidates", "Fm-3m"), "--candidates must be"),

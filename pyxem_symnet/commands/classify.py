@@ -36,10 +36,9 @@ _FILE = click.Path(exists=True, path_type=Path)
 )
 @click.option(
     "--ellipticity",
-    type=(float, float),
-    metavar="RATIO ANGLE",
+    metavar="RATIO,ANGLE",
     help="Distortion to correct: ratio of the axes of a ring, and angle of the first "
-    "in degrees. Measured where the patterns tell it, if not given.",
+    "in degrees; or 'auto' to measure it where the patterns tell it.",
 )
 @click.option("--signal-mask", type=_FILE, help="Detector pixels to exclude: not 0.")
 @click.option("--regions", type=_FILE, help="Integer map; a label is one phase.")
@@ -61,7 +60,7 @@ def classify(
     units: str,
     energy: float | None,
     centre: str | None,
-    ellipticity: tuple[float, float] | None,
+    ellipticity: str | None,
     signal_mask: Path | None,
     regions: Path | None,
     candidates: str | None,
@@ -90,8 +89,8 @@ def classify(
         options = {
             "pixel_size": _in_reciprocal_angstrom(pixel_size, units),
             "beam_energy": energy,
-            "centre": _read_centre(centre),
-            "ellipticity": "auto" if ellipticity is None else ellipticity,
+            "centre": _read_pair(centre, "--centre", "X,Y"),
+            "ellipticity": _read_pair(ellipticity, "--ellipticity", "RATIO,ANGLE"),
             "candidates": _read_numbers(candidates),
             "reciprocal_radius": reciprocal_radius,
             "model": model,
@@ -184,14 +183,14 @@ def _in_reciprocal_angstrom(pixel_size: float | None, units: str) -> float | Non
     return None if pixel_size is None else pixel_size * factor
 
 
-def _read_centre(text: str | None):
+def _read_pair(text: str | None, option: str, form: str):
     if text is None or text == "auto":
         return text
     try:
-        x, y = (float(number) for number in text.split(","))
+        first, second = (float(number) for number in text.split(","))
     except ValueError:
-        raise UserError(f"--centre must be 'auto' or X,Y, not {text!r}.") from None
-    return x, y
+        raise UserError(f"{option} must be 'auto' or {form}, not {text!r}.") from None
+    return first, second
 
 
 def _read_numbers(text: str | None) -> list[int] | None:

@@ -46,6 +46,10 @@ _SAME_PLACE = 0.012
 #: Largest standard deviation of a component that is good enough to correct by
 _GOOD_ENOUGH = 0.003
 
+#: An ellipse is told from a circle by so many standard deviations, and if it is no
+#: smaller than this. To correct what is not there would cost precise patterns more
+_SIGNIFICANT, _SMALLEST = 2.5, 0.002
+
 
 def measure_ellipticity(
     views: Sequence[np.ndarray],
@@ -70,7 +74,8 @@ def measure_ellipticity(
         Ratio of the long axis to the short one, and the angle of the long one from
         x to y in degrees, as
         :class:`~pyxem_symnet.descriptors.PatternGeometry` takes them. None if the
-        spots don't tell: too few, of too few orientations, or on no common rings.
+        spots don't tell: too few, of too few orientations, or on no common rings;
+        or if rings are round, as far as they tell.
 
     Notes
     -----
@@ -125,7 +130,9 @@ def measure_ellipticity(
     weights /= weights.sum()
     mean = weights @ components
     spread = np.sqrt(weights @ (components - mean) ** 2)
-    if spread.max() > _GOOD_ENOUGH:
+    worst = float(spread.max())
+    least = max(_SMALLEST, _SIGNIFICANT * worst)
+    if worst > _GOOD_ENOUGH or math.hypot(*mean) < least:
         return None
     return ellipse_of(mean)
 

@@ -226,7 +226,7 @@ def prepare_scan(
     numbers: np.ndarray | None = None,
     shape: tuple[int, ...] = (),
     finder: SpotFinder | None = None,
-    ellipticity: str | tuple[float, float] | None = "auto",
+    ellipticity: str | tuple[float, float] | None = None,
 ) -> ScanPreparation:
     """Find out what is the same for all patterns of a scan.
 
@@ -354,7 +354,7 @@ def prepare_pattern(
     """
     image = np.asarray(image)
     if isinstance(scan, PatternGeometry):
-        scan = prepare_scan(image[None], scan, mask, ellipticity=None)
+        scan = prepare_scan(image[None], scan, mask)
     combined = scan.mask
     recorded = image.astype(np.float32)
     finder = SpotFinder() if finder is None else finder

@@ -53,7 +53,7 @@ def classify_space_group(
     pixel_size: float | Sequence[float] | None = None,
     centre: str | Sequence[float] | None = None,
     beam_energy: float | None = None,
-    ellipticity: str | Sequence[float] | None = "auto",
+    ellipticity: str | Sequence[float] | None = None,
     reciprocal_radius: float | None = None,
     lazy_output: bool | None = None,
     show_progressbar: bool | None = None,
@@ -129,9 +129,10 @@ def classify_space_group(
         Distortion that turns rings into ellipses, to be corrected: the
         ratio of the axes, and the angle of the first of them from x to y
         in degrees. The pixel size is that of a circle of the same area.
-        By default, or with "auto", it is measured where spots of many
-        orientations, in a few of the patterns, tell it; in diffraction
-        vectors it is not. None for none.
+        With "auto" it is measured where spots of many orientations, in a
+        few of the patterns, tell it; in diffraction vectors it is not.
+        By default nothing is corrected: lattices of regions and series
+        are fitted with a distortion anyhow.
     reciprocal_radius
         Spots farther from the direct beam, in 1/Å, are left out. By
         default the model's own limits hold.

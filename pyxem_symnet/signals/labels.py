@@ -93,7 +93,7 @@ class Entry:
     beam_energy: float | None = None
     mask: Path | None = None
     rotation_step: float | str | None = None
-    ellipticity: str | tuple[float, float] | None = "auto"
+    ellipticity: str | tuple[float, float] | None = None
     slug: str = ""
 
 
@@ -275,7 +275,7 @@ def _read_entry(values, number: int, folder: Path) -> Entry | BrokenEntry:
             beam_energy=energy,
             mask=None if mask is None else _find_files(mask, folder)[0],
             rotation_step=_rotation_step(values, kind),
-            ellipticity=read_ellipticity(values.get("ellipticity", "auto")),
+            ellipticity=read_ellipticity(values.get("ellipticity")),
         )
     except ValueError as error:
         return BrokenEntry(title, None if kind is None else str(kind), str(error))

@@ -24,7 +24,7 @@ def prepare_array(
     selection: np.ndarray,
     geometry: PatternGeometry | VectorGeometry,
     mask: np.ndarray | str | None = "auto",
-    ellipticity: tuple[float, float] | str | None = "auto",
+    ellipticity: tuple[float, float] | str | None = None,
     *,
     finder: dict | None = None,
     in_memory: bool = False,

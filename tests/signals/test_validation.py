@@ -233,10 +233,10 @@ class TestLabels:
         assert entry.centre == "auto"
         assert entry.beam_energy is None
         assert entry.mask is None
-        assert entry.ellipticity == "auto"
+        assert entry.ellipticity is None
 
     @pytest.mark.parametrize(
-        "asked, expected", [([1.02, 30], (1.02, 30.0)), (None, None)]
+        "asked, expected", [([1.02, 30], (1.02, 30.0)), ("auto", "auto")]
     )
     def test_ellipticity(self, labelled, asked, expected):
         (entry,) = self.read(labelled, folders.entry("a", "a.tif", ellipticity=asked))
