@@ -132,7 +132,9 @@ def measure_ellipticity(
     spread = np.sqrt(weights @ (components - mean) ** 2)
     worst = float(spread.max())
     least = max(_SMALLEST, _SIGNIFICANT * worst)
-    if worst > _GOOD_ENOUGH or math.hypot(*mean) < least:
+    # Near the largest that are tried, others may be likelier
+    most = _LARGEST - _STEP
+    if worst > _GOOD_ENOUGH or not least <= math.hypot(*mean) <= most:
         return None
     return ellipse_of(mean)
 

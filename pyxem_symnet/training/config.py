@@ -93,7 +93,7 @@ class TrainingConfig:
         Steps between checkpoints.
     precision
         Lightning's precision, one of :data:`PRECISIONS`. On a CPU without
-        AVX-512, bfloat16 takes ten times as long as single precision.
+        AVX-512, bfloat16 takes several times as long as single precision.
     seed
         Seed of the weights and of every sample drawn.
     """

@@ -294,7 +294,7 @@ def _warn_of_slow_precision(precision: str) -> None:
     if capability in _SLOW_WITH_BFLOAT16:
         warnings.warn(
             f"This CPU ({capability}) has no instructions for bfloat16, with which "
-            "training then takes about ten times as long as in single precision. Give "
+            "training then takes several times as long as in single precision. Give "
             "the option --precision 32-true, or set it in the configuration.",
             stacklevel=2,
         )

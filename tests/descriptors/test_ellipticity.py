@@ -70,6 +70,11 @@ def test_round_rings_are_left_alone(seed):
     assert measure_ellipticity(polycrystal(seed=seed)) is None
 
 
+@pytest.mark.parametrize("ratio", [1.09, 1.12, 1.3])
+def test_larger_ones_than_cameras_have_are_not_told(ratio):
+    assert measure_ellipticity(distorted(polycrystal(), ratio, 20.0)) is None
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_turns_with_the_patterns(seed):
     turn = 45.0 * seed + 10.0
