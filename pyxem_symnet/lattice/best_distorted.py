@@ -161,10 +161,10 @@ class DistortedFits:
         if one.again:
             return
         one.again = True
-        fitted = share_distortion if _is_shared(one.fit) else polish_distorted
+        fitted = share_distortion if is_shared(one.fit) else polish_distorted
         for fit in [one.fit, *symmetrised(one.fit)]:
             fit = fitted(fit, self._views, self._frames)
-            self._judge(fit, one.without, _is_shared(fit), again=True)
+            self._judge(fit, one.without, is_shared(fit), again=True)
 
     def best(self) -> LatticeFit | None:
         """Return the best lattice, None if there is none."""
@@ -175,7 +175,7 @@ class DistortedFits:
     def is_certain(self) -> bool:
         """Return whether the best is so good that no other needs to be looked for."""
         fit = self.best()
-        if fit is None or not _is_shared(fit):
+        if fit is None or not is_shared(fit):
             return False
         return fit.log_likelihood > _CERTAIN * fit.n_spots
 
@@ -189,6 +189,6 @@ class DistortedFits:
         return sorted(self._judged, key=_log_likelihood, reverse=True)
 
 
-def _is_shared(fit: LatticeFit) -> bool:
+def is_shared(fit: LatticeFit) -> bool:
     """Return whether a lattice was fitted with a common distortion."""
     return any(view.frame is not None for view in fit.views)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pyxem_symnet.lattice.best_distorted import DistortedFits
+from pyxem_symnet.lattice.best_distorted import DistortedFits, is_shared
 from pyxem_symnet.lattice.candidates import (
     candidate_metrics,
     distinct,
@@ -26,6 +26,7 @@ from pyxem_symnet.lattice.candidates import (
 )
 from pyxem_symnet.lattice.distortion import pair_slopes, turned_distortion
 from pyxem_symnet.lattice.electrons import electron_wavelength, on_ewald_sphere
+from pyxem_symnet.lattice.ellipse import without_ellipse
 from pyxem_symnet.lattice.fit import LatticeFit
 from pyxem_symnet.lattice.indexing import (
     FEWEST_SPOTS,
@@ -152,6 +153,8 @@ def find_lattice(
         nets = find_nets(spots, PRECISE)
         fit = _likeliest(fits, spots, nets, PRECISE, shortest, wavelength)
         fit = polish_fit(fit, spots, PRECISE)
+        if common_distortion:
+            fit = without_ellipse(fit, spots, frames) or fit
         if fit.n_matched > _EXPLAINED * fit.n_spots:
             return fit
         fits = [fit] if fit.n_matched else []
@@ -184,6 +187,10 @@ def find_lattice(
     fit = max(fits, key=_log_likelihood, default=None)
     if fit is None:
         return None
+    if fit.coarse and is_shared(fit):
+        precise = without_ellipse(fit, spots, frames)
+        if precise is not None:
+            return precise
     sharp = sharpen(fit, spots, shortest)
     if sharp is not None:
         sharpened.append(sharp)

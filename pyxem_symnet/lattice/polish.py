@@ -96,18 +96,24 @@ def _oriented_anew(
     more = dataclasses.replace(search, n_spots=MOST_SPOTS)
     again = index_views(fit.metric, views, more, None, fit.distortion, known_well=True)
     basis = fit.reciprocal_basis
-    before = {_name(view): view.rotation for view in fit.views}
+    before = {name_of_view(view): view.rotation for view in fit.views}
     best = []
     for view in again.views:
-        rotation = before.get(_name(view), view.rotation)
+        rotation = before.get(name_of_view(view), view.rotation)
         known = dataclasses.replace(view, rotation=rotation)
         known = _matched_anew(basis, known, math.inf, search)
         best.append(max(known, view, key=lambda one: one.matched.sum()))
     return dataclasses.replace(again, views=tuple(best), coarse=fit.coarse)
 
 
-def _name(view: IndexedView) -> bytes:
-    """Return what the same view has in common, however many spots are looked at."""
+def name_of_view(view: IndexedView | SpotList) -> bytes:
+    """Return what the same view has in common, however many spots are looked at.
+
+    Parameters
+    ----------
+    view
+        Its spots, indexed or not.
+    """
     return view.vectors[:FEWEST_SPOTS].tobytes()
 
 
@@ -117,14 +123,14 @@ def _resolved(fit: LatticeFit, search: Search) -> LatticeFit:
         views = list(fit.views)
         if len(views) < 2:
             break
-        error = _typical_error(fit.reciprocal_basis, views)
+        error = typical_error(fit.reciprocal_basis, views)
         if error < _EXACT:
             break
         precision = _precision(error * _SHARPER, search)
         resolved = choose_indexing(fit.metric, views, STRAINS, precision)
         other = _fitted(dataclasses.replace(fit, views=tuple(resolved)), search)
         basis = other.reciprocal_basis
-        if not other.views or _typical_error(basis, other.views) > _BETTER * error:
+        if not other.views or typical_error(basis, other.views) > _BETTER * error:
             break
         fit = other
     return fit
@@ -182,14 +188,14 @@ def _fitted(fit: LatticeFit, search: Search) -> LatticeFit:
     if not views:
         return fit
     basis = fit.reciprocal_basis
-    error = _typical_error(basis, views)
+    error = typical_error(basis, views)
     for _ in range(_ROUNDS):
         for _ in range(_STEPS):
             solved = _step(basis, views, error, search)
             if solved is None:
                 return fit
             basis, views = solved
-        error = _typical_error(basis, views)
+        error = typical_error(basis, views)
         views = [_matched_anew(basis, view, error, search) for view in views]
         if not any(view.matched.any() for view in views):
             return fit
@@ -203,8 +209,21 @@ def _fitted(fit: LatticeFit, search: Search) -> LatticeFit:
     return dataclasses.replace(fit, metric=metric, views=tuple(views))
 
 
-def _typical_error(basis: np.ndarray, views: Sequence[IndexedView]) -> float:
-    """Return the standard deviation of a coordinate in the detector's plane."""
+def typical_error(basis: np.ndarray, views: Sequence[IndexedView]) -> float:
+    """Return the standard deviation of a spot's coordinate in the detector's plane.
+
+    Parameters
+    ----------
+    basis
+        Reciprocal vectors of the lattice as rows in 1/Å.
+    views
+        Indexed views.
+
+    Returns
+    -------
+    float
+        In 1/Å.
+    """
     errors = np.concatenate([view.errors(basis)[view.matched, :2] for view in views])
     n_free = 2 * len(errors) - _N_STRAINS - 3 * len(views)
     lost = math.sqrt(2 * len(errors) / max(n_free, 1))
