@@ -120,8 +120,9 @@ def find_lattice(
     Notes
     -----
     First it is assumed that positions are precise and few spots are false
-    (:data:`~pyxem_symnet.lattice.search.PRECISE`), and where this leaves
-    more than a fifth of the spots unexplained, that they are not, with
+    (:data:`~pyxem_symnet.lattice.search.PRECISE`), but for a small ellipse
+    (:func:`~pyxem_symnet.lattice.ellipse.without_ellipse`), and where this
+    leaves more than a fifth of the spots unexplained, that they are not, with
     one tolerance after the other
     (:data:`~pyxem_symnet.lattice.search.COARSE`). Each looks at the
     likeliest lattice found before, too. What is found is fitted with a
@@ -129,7 +130,8 @@ def find_lattice(
     (:class:`~pyxem_symnet.lattice.best_distorted.DistortedFits`); where
     the latter explains the views so well that no other lattice will, no
     further tolerance is tried. The likeliest is taken. Its log likelihood
-    is about one for each spot where all of them lie by chance. Where
+    is about one for each spot where all of them lie by chance. Where all
+    else is precise once a common distortion is undone, or where
     positions turn out to be precise once reflections may be far from the
     Ewald sphere (:func:`~pyxem_symnet.lattice.sharpen.sharpen`), that is
     the lattice.
