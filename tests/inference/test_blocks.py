@@ -276,7 +276,11 @@ class TestBlocks:
             for i in range(0, 12, size)
         ]
 
-    def test_regions_with_kept_views_in_several_chunks(self, keeping, close):
+    def test_regions_with_kept_views_in_several_chunks(
+        self, keeping, close, monkeypatch
+    ):
+        # Random spots have no lattice, and to look for it everywhere takes long
+        monkeypatch.setattr("pyxem_symnet.lattice.find.COARSE", ())
         _, plan = keeping
         lists = [scans.vectors((3, 4), seed=seed).data for seed in (0, 1)]
         labels = np.array([[0, 0, 7, 7], [0, 7, 7, 7], [5, 5, 7, 0]])
