@@ -48,8 +48,10 @@ _ROUNDS = 6
 # symmetric ones, while as large a share of the spots is explained as before
 _MOST_SYMMETRIC = 2
 _MUCH_WORSE = 0.9
-# An ellipse is told from a circle by so many standard deviations
+# An ellipse is told from a circle by so many standard deviations, if it is larger than
+# what the approximations of spots on the Ewald sphere leave in perfect patterns
 _SIGNIFICANT = 2.5
+_SMALLEST = 1e-4
 # Logarithm of how much likelier the spots must be with it
 _LEAST_GAIN = 10.0
 # A lattice that explains a smaller share of the spots precisely is none
@@ -163,9 +165,8 @@ def _rest(fit: LatticeFit, precision: float) -> np.ndarray | None:
         eliminated(of_view, own_right, order, normal, right)
     rest = np.linalg.solve(normal, right)[:2]
     variance = np.linalg.inv(normal)[:2, :2]
-    if rest @ np.linalg.solve(variance, rest) < _SIGNIFICANT**2:
-        return None
-    return rest
+    significant = rest @ np.linalg.solve(variance, rest) > _SIGNIFICANT**2
+    return rest if significant and math.hypot(*rest) > _SMALLEST else None
 
 
 def _evidence(fit: LatticeFit) -> float:

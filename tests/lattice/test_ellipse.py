@@ -85,6 +85,15 @@ def test_round_patterns_stay_as_they_are():
     assert without_ellipse(fit, spots, [np.eye(2)] * len(spots)) is None
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_perfect_patterns_are_round(seed):
+    """However exact they are: what is left of the sphere's shape is no ellipse."""
+    direct = direct_basis((7.25, 7.25, 4.87, 90, 90, 90))
+    spots = on_sphere(views_of_lattice(direct, 4, seed=seed))
+    fit = precise_fit(direct, spots)
+    assert without_ellipse(fit, spots, [np.eye(2)] * len(spots)) is None
+
+
 def test_turned_patterns_have_the_ellipse_in_their_own_way():
     direct = direct_basis(CELLS["monoclinic"])
     angles = np.radians(np.arange(10) * 37.0)
