@@ -39,6 +39,8 @@ from pyxem_symnet.lattice.view_fit import (
 
 _N_STRAINS = len(STRAINS)
 _N_COMMON = N_ALL - N_SHARED
+# Fewer views don't tell an ellipse from a strain of the lattice
+_FEWEST_VIEWS = 4
 # What no spot says stays as it is: precision of strains, and of those of a lattice
 # that is taken to be symmetric
 _DAMPING, _KNOWN = 1e3, 1e8
@@ -77,8 +79,9 @@ def without_ellipse(
     Returns
     -------
     LatticeFit or None
-        None if views have no distortion in common, or if it is undone, but
-        the lattice doesn't explain precise positions.
+        None if views have no distortion in common, as far as four of them or
+        more tell, or if it is undone, but the lattice doesn't explain precise
+        positions.
     """
     if fit.coarse:
         begun = _indexed(fit, views, frames, np.array(fit.distortion))
@@ -86,7 +89,7 @@ def without_ellipse(
             return None
     else:
         begun = _framed(fit, views, frames)
-    if not begun.views:
+    if len(begun.views) < _FEWEST_VIEWS:
         return None
     found = [begun]
     for start in [begun, *symmetrised(begun)[-_MOST_SYMMETRIC:]]:

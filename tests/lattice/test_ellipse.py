@@ -94,6 +94,13 @@ def test_perfect_patterns_are_round(seed):
     assert without_ellipse(fit, spots, [np.eye(2)] * len(spots)) is None
 
 
+def test_few_views_do_not_tell_an_ellipse_from_a_strain():
+    direct = direct_basis(CELLS["monoclinic"])
+    spots = on_sphere(recorded(direct, DISTORTION, n_views=3))
+    fit = precise_fit(direct, spots)
+    assert without_ellipse(fit, spots, [np.eye(2)] * len(spots)) is None
+
+
 def test_turned_patterns_have_the_ellipse_in_their_own_way():
     direct = direct_basis(CELLS["monoclinic"])
     angles = np.radians(np.arange(10) * 37.0)
