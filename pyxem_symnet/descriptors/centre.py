@@ -11,13 +11,19 @@ from torch import Tensor
 
 from pyxem_symnet.descriptors._compiled import arrays, kernels
 from pyxem_symnet.descriptors._pixels import (
-    PATTERNS_AT_ONCE,
     bin_mean,
     block_max,
     clip_hot_pixels,
     prepare_images,
     sample,
     smooth,
+)
+from pyxem_symnet.descriptors.inversion import (
+    doubled_box,
+    inversion_symmetry,
+    most_symmetric,
+    search_box,
+    symmetry_at,
 )
 from pyxem_symnet.descriptors.noise import remove_pedestal
 
@@ -41,13 +47,9 @@ _LEVEL = 0.5
 _STANDS_OUT, _BRIGHT, _SOME = 3, 0.95, 29
 # A blob this much brighter than any other is the beam's
 _DOMINANCE = 4.0
-# How much more like its own inverse a pattern has to be about another point
-# than about its brightest blob for this not to be the beam
-_MORE_SYMMETRIC = 0.1
-# Beams that are about the same are so near to each other, in parts of the detector
-_COMMON_REACH = 0.03
-# Part of the patterns, the darkest of each pixel, that show the background
-_DARKEST = 0.7
+#: How much more like its own inverse a pattern has to be about another point
+#: than about its brightest blob for this not to be the beam
+MORE_SYMMETRIC = 0.1
 # Detectors are averaged down to about this many pixels
 _WORKING_SIZE = 256
 
@@ -118,69 +120,26 @@ def locate_beam(
         raise ValueError(f'method must be "auto", "beam" or "friedel", not {method!r}')
     if not 0 < search_fraction <= 1:
         raise ValueError(f"search_fraction must be in (0, 1], not {search_fraction}")
-    mean, weight, factor = _smoothed(images, mask)
+    mean, weight, factor = smoothed(images, mask)
     centres, by_beam = centre_of_mean(mean, weight, search_fraction, method)
     return centres * factor + (factor - 1) / 2, by_beam
 
 
-def locate_common_beam(
-    images: Tensor,
-    centres: Tensor,
-    mask: Tensor | None = None,
-    *,
-    search_fraction: float = 0.7,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Find a beam that hits all patterns at about the same place.
-
-    A pattern of many orders is nearly its own inverse about many points;
-    that of the beam is the one that different patterns have in common,
-    and that is in the middle of the background.
+def smoothed(images: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, int]:
+    """Return local means and their weights, in larger pixels.
 
     Parameters
     ----------
-    images
-        Patterns of shape (B, H, W), any real data type.
-    centres
-        Where `locate_beam` finds it in each pattern by itself, (x, y) in
-        pixels, of shape (B, 2).
-    mask, search_fraction
+    images, mask
         See `find_centre`.
 
     Returns
     -------
-    common
-        (x, y) in pixels of the most symmetric point of all patterns
-        together, of shape (2,).
-    near
-        That of each pattern near the common one, of shape (B, 2).
-    better
-        Whether the pattern is about as symmetric there as about the
-        centre that was found in it by itself, of shape (B,).
+    mean, weight
+        Of shapes (B, H, W) and (1, H, W).
+    factor
+        How many times larger a pixel is.
     """
-    parts, means = [], []
-    for i in range(0, len(images), PATTERNS_AT_ONCE):
-        mean, weight, factor = _smoothed(images[i : i + PATTERNS_AT_ONCE], mask)
-        score = _inversion_symmetry(mean, weight)
-        own = (centres[i : i + PATTERNS_AT_ONCE].to(score) - (factor - 1) / 2) / factor
-        parts.append((score, _symmetry_at(score, own)))
-        means.append(mean)
-    total = sum(score.sum(0, keepdim=True) for score, _ in parts) / len(images)
-    # A pixel has a spot in some patterns only
-    dark = torch.cat(means).sort(0).values[: max(1, int(_DARKEST * len(images)))]
-    total = total + _inversion_symmetry(dark.mean(0, keepdim=True), weight)
-    common, _ = _most_symmetric(total, _doubled_box(mean, search_fraction))
-    reach = round(2 * _COMMON_REACH * min(mean.shape[-2:]))
-    x, y = (2 * common[0]).round().long().tolist()
-    box = tuple(slice(max(k - reach, 1), k + reach + 1) for k in (y, x))
-    found = [(*_most_symmetric(score, box), own) for score, own in parts]
-    near, best, own = (torch.cat(part) for part in zip(*found, strict=True))
-    shift = (factor - 1) / 2
-    better = best > own - _MORE_SYMMETRIC
-    return common[0] * factor + shift, near * factor + shift, better
-
-
-def _smoothed(images: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, int]:
-    """Return local means and their weights, in pixels that are so many times larger."""
     counts, weights = prepare_images(images, mask)
     levelled = remove_pedestal(counts, weights)
     counts = clip_hot_pixels(levelled.counts, levelled.gain)
@@ -223,7 +182,7 @@ def centre_of_mean(
         found, best, own = _friedel_centre(
             mean[unsure], weight, search_fraction, centres[unsure]
         )
-        better = ~stands_out[unsure] | (best > own + _MORE_SYMMETRIC)
+        better = ~stands_out[unsure] | (best > own + MORE_SYMMETRIC)
         centres[unsure[better]] = found[better]
         stands_out[unsure[better]] = False
     return centres, stands_out
@@ -268,11 +227,6 @@ def _directions(mean: Tensor) -> Tensor:
     return torch.stack((angles.cos(), angles.sin()), -1)
 
 
-def _search_box(length: int, fraction: float) -> slice:
-    margin = int(round(length * (1 - fraction) / 2))
-    return slice(margin, max(length - margin, margin + 1))
-
-
 def _beam_centre(
     mean: Tensor, weight: Tensor, fraction: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -281,7 +235,7 @@ def _beam_centre(
     And whether they stand out of the background, and of all other spots.
     """
     height, width = mean.shape[-2:]
-    rows, columns = _search_box(height, fraction), _search_box(width, fraction)
+    rows, columns = search_box(height, fraction), search_box(width, fraction)
     # The 95th percentile of some of the pixels tells beam from background.
     values = mean.flatten(1)[:, ::_SOME]
     bright = _smallest(values, max(1, int(_BRIGHT * values.shape[1])))
@@ -352,81 +306,6 @@ def _friedel_centre(
 
     And how good it is there and at other points, 1 being perfect.
     """
-    score = _inversion_symmetry(mean, weight)
-    centres, best = _most_symmetric(score, _doubled_box(mean, fraction))
-    return centres, best, None if others is None else _symmetry_at(score, others)
-
-
-def _inversion_symmetry(mean: Tensor, weight: Tensor) -> Tensor:
-    """Return how like its own inverse each pattern is, about all points.
-
-    The normalised correlation of the pattern with its inverse, over the
-    pixels both have, is computed for every centre with Fourier
-    transforms [Padfield2012]_. Of shape (B, 2 H, 2 W): a centre c shows
-    up at 2 c.
-
-    .. [Padfield2012] D. Padfield, IEEE Trans. Image Process. 21, 2706
-       (2012).
-    """
-    height, width = mean.shape[-2:]
-    valid = (weight > 0.9).to(mean.dtype)
-    # So that a few strong spots don't outweigh all weak ones and the halo
-    values = mean**0.3
-    average = (values * valid).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)
-    values = (values - average[:, None, None]) * valid
-
-    size = (2 * height, 2 * width)
-    spectrum = torch.fft.rfft2(values, s=size)
-    squares = torch.fft.rfft2(values**2, s=size)
-    shape = torch.fft.rfft2(valid, s=size)
-    product = torch.fft.irfft2(spectrum**2, s=size)
-    energy = torch.fft.irfft2(squares * shape, s=size)
-    overlap = torch.fft.irfft2(shape**2, s=size)
-    enough = overlap > 0.12 * valid.sum()
-    # Both about their mean where they overlap, which is the same for both
-    sums = torch.fft.irfft2(spectrum * shape, s=size)
-    constant = sums.square() / overlap.clamp(min=1)
-    energy = torch.where(enough, energy - constant, 0.0)
-    floor = 0.1 * energy.amax((1, 2), keepdim=True) + 1e-30
-    score = (product - constant) / energy.clamp(min=floor)
-    return torch.where(enough, score, -1.0)
-
-
-def _doubled_box(mean: Tensor, fraction: float) -> tuple[slice, slice]:
-    """Return the rows and columns of twice the centres that are searched."""
-    height, width = mean.shape[-2:]
-    return (
-        _search_box(2 * height - 1, fraction),
-        _search_box(2 * width - 1, fraction),
-    )
-
-
-def _most_symmetric(score: Tensor, box: tuple[slice, slice]) -> tuple[Tensor, Tensor]:
-    """Return the centres with the highest scores in a part of the map, and these."""
-    rows, columns = box
-    part = score[:, rows, columns]
-    index = part.flatten(1).argmax(1)
-    y = index // part.shape[-1] + rows.start
-    x = index % part.shape[-1] + columns.start
-    flat = score.flatten(1)
-    position = y * score.shape[-1] + x
-
-    def vertex(step: int) -> Tensor:
-        low, middle, high = (
-            sample(flat, (position + k * step)[:, None])[:, 0] for k in (-1, 0, 1)
-        )
-        curvature = (2 * middle - low - high).clamp(min=1e-12)
-        return ((high - low) / (2 * curvature)).clamp(-0.5, 0.5)
-
-    centres = torch.stack((x + vertex(1), y + vertex(score.shape[-1])), -1) / 2
-    return centres, sample(flat, position[:, None])[:, 0]
-
-
-def _symmetry_at(score: Tensor, centres: Tensor) -> Tensor:
-    """Return the highest scores at given centres and right beside them."""
-    rows, columns = score.shape[-2:]
-    x, y = (2 * centres).round().long().unbind(-1)
-    near = torch.arange(-1, 2, device=score.device)
-    y = (y[:, None] + near).clamp(0, rows - 1)[..., None] * columns
-    x = (x[:, None] + near).clamp(0, columns - 1)[:, None]
-    return sample(score.flatten(1), y + x).flatten(1).amax(1)
+    score = inversion_symmetry(mean, weight)
+    centres, best = most_symmetric(score, doubled_box(mean, fraction))
+    return centres, best, None if others is None else symmetry_at(score, others)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from pyxem_symnet.descriptors._pixels import PATTERNS_AT_ONCE
-from pyxem_symnet.descriptors.centre import locate_beam, locate_common_beam
+from pyxem_symnet.descriptors.centre import locate_beam
+from pyxem_symnet.descriptors.common_beam import COMMON_REACH, locate_common_beam
 from pyxem_symnet.inference.sources import to_device
 
 #: Least number of patterns that a common beam is looked for in
@@ -136,25 +137,30 @@ def fit_descan(
     centres, seen = (torch.cat(part).numpy() for part in zip(*found, strict=True))
     hidden = seen.mean() <= 0.5
     scatter = _SCATTER_HIDDEN if hidden else _SCATTER
-    binning = max(1, round(min(patterns.shape[1:]) / _WORKING_SIZE))
+    size = min(patterns.shape[1:])
+    binning = max(1, round(size / _WORKING_SIZE))
     path = fit_path(centres, numbers, shape, scatter * binning)
-    if path is not None or not hidden:
+    # No beam jumps about so: these are reflections
+    apart = np.linalg.norm(centres - np.median(centres, axis=0), axis=1)
+    if path is not None or not hidden and np.median(apart) < COMMON_REACH * size:
         return path
-    return _hidden_path(patterns, numbers, shape, excluded, centres, binning)
+    return _hidden_path(patterns, numbers, shape, excluded, centres, binning, hidden)
 
 
 def _hidden_path(
-    patterns, numbers, shape, excluded, centres, binning: int
+    patterns, numbers, shape, excluded, centres, binning: int, hidden: bool
 ) -> Descan | None:
     """Return the path of a beam that most patterns hide, None if there is none."""
     # Of several gigabytes of patterns, few are turned into numbers at a time
     images = to_device(patterns, torch.device("cpu"))
-    common, near, better = locate_common_beam(
-        images, torch.from_numpy(centres), excluded
-    )
-    if better.float().mean() < _AGREEING:
+    beam = locate_common_beam(images, torch.from_numpy(centres), excluded)
+    near, common = beam.near.numpy(), beam.common.numpy()
+    # Patterns of few spots are symmetric about many points; what is between the spots
+    # of all of them is not, but for beams that are seen to wander
+    between = np.linalg.norm(beam.background.numpy() - common)
+    agreeing = hidden and between < _MOST_APART * binning
+    if not agreeing and beam.better.float().mean() < _AGREEING:
         return None
-    near, common = near.numpy(), common.numpy()
     path = fit_path(near, numbers, shape, _SCATTER_HIDDEN * binning)
     if path is not None:
         middle = np.median(path.centres(numbers), axis=0)

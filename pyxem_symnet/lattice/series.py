@@ -17,12 +17,9 @@ from pyxem_symnet.lattice.electrons import electron_wavelength
 from pyxem_symnet.lattice.fit import SeriesFit
 from pyxem_symnet.lattice.periods import Periods, find_periods, hemisphere
 from pyxem_symnet.lattice.search import LARGEST_STEP
-from pyxem_symnet.lattice.series_fit import (
-    SeriesPoints,
-    fit_series,
-    turn_about_axis,
-    with_likeliest_stretch,
-)
+from pyxem_symnet.lattice.series_exact import exact_series
+from pyxem_symnet.lattice.series_fit import fit_series
+from pyxem_symnet.lattice.series_geometry import SeriesPoints, turn_about_axis
 
 # Fewer views or spots are no series
 _FEWEST_VIEWS = 5
@@ -121,7 +118,7 @@ def find_series_lattice(
             break
     if best is None:
         return None
-    best = with_likeliest_stretch(points, len(views), best, start, step is None)
+    best = exact_series(points, len(views), best, start, step is None)
     explained = best.n_matched > _LEAST_EXPLAINED * best.n_spots
     likely = best.log_likelihood > _LEAST_LIKELIHOOD * best.n_spots
     return best if explained and likely else None

@@ -9,6 +9,7 @@ import torch
 
 from pyxem_symnet.descriptors import PatternGeometry, SpotFinder
 from pyxem_symnet.descriptors.centre import locate_beam
+from pyxem_symnet.descriptors.common_beam import locate_common_beam
 from pyxem_symnet.inference import (
     Descan,
     ScanPreparation,
@@ -215,6 +216,31 @@ def test_a_hidden_beam_is_what_all_patterns_have_in_common():
     assert scan.centre_method == "descan"
     found = scan.descan.centres(numbers)
     np.testing.assert_allclose(found, [true] * len(images), atol=0.5)
+
+
+def test_a_hidden_beam_is_in_the_middle_of_what_is_between_the_spots():
+    """Patterns of few spots are symmetric about many points, and about none of them."""
+    true = (85.0, 74.0)
+    rng = np.random.default_rng(2)
+    r = np.hypot(COLUMN - true[0], ROW - true[1])
+    images = []
+    for _ in range(24):
+        image = 5 + 2 * np.exp(-r / 15) * (r > 8)
+        for x, y in rng.uniform(5, 155, (9, 2)):
+            spot = np.exp(-((COLUMN - x) ** 2 + (ROW - y) ** 2) / 2)
+            image += rng.lognormal(4, 0.7) * spot
+        images.append(rng.poisson(image))
+    images = np.stack(images)
+    numbers = np.arange(len(images))
+    counts = torch.from_numpy(images).float()
+    alone, _ = locate_beam(counts)
+    assert (np.linalg.norm(alone.numpy() - true, axis=1) > 5).mean() > 0.9
+    assert locate_common_beam(counts, alone).better.float().mean() < 0.6
+    scan = prepare_scan(images, PatternGeometry(0.015), None, numbers, (len(images),))
+    assert scan.centre_method == "descan"
+    assert scan.descan.centres(numbers) == pytest.approx(
+        np.array([true] * len(images)), abs=1.0
+    )
 
 
 def test_no_path_is_made_up():
