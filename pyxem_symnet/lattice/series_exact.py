@@ -37,7 +37,7 @@ _REACH, _FIRST_OF_SHORTEST, _OF_SHORTEST = 0.035, 0.35, 0.5
 # A spot this many standard deviations away counts as an outlier, and a standard
 # deviation is this in 1/Å at least
 _OUTLIER = 3.0
-_LEAST_ERROR = 3e-4
+_LEAST_ERROR = 2e-5
 # Of a normal distribution, in median absolute deviations
 _DEVIATION = 1.4826
 # An exact fit that explains a smaller share of what was explained before is none

@@ -23,10 +23,12 @@ from pyxem_symnet.lattice.series_geometry import (
     turn_about_axis,
 )
 
-# Spots fitted at a time: how far out, in shares of the radius of some that are nearest
-# to the beam, if these were spread evenly, and how far from a lattice point in 1/Å
+# Spots fitted at a time: how far out, in shares of the radius of so many nearest to the
+# beam, and how far from a lattice point in 1/Å
 _ROUNDS = ((0.6, 0.05), (0.8, 0.04), (1.0, 0.035), (np.inf, 0.025), (np.inf, 0.02))
 _N_NEAREST = 300
+# Where none are near the beam, the nearest ones, at least so many
+_FEWEST_NEAREST = 40
 # More spots than this say nothing new
 _MOST_SPOTS = 1200
 # Lattice points nearer to each other leave less room, in shares of their distance
@@ -104,8 +106,7 @@ def _refine(
     geometry = start
     free = np.ones(14, bool)
     for share, tolerance in _ROUNDS:
-        n_inner = math.ceil(min(share, 1.0) ** 2 * len(nearest))
-        radius = nearest[n_inner - 1] if share <= 1 else np.inf
+        radius = max(share * nearest[-1], nearest[:_FEWEST_NEAREST][-1])
         # Spots near the beam hardly tell the axis and the step
         free[0] = share >= 1
         free[1] = step_is_free and share > 1

@@ -71,7 +71,7 @@ def read_lattice(views: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray] |
 
 
 def read_series(
-    views: Sequence[np.ndarray], step: float | None, beam_energy: float
+    views: Sequence[np.ndarray], step: float, beam_energy: float
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Find the lattice of a rotation series, and what it says of space groups.
 
@@ -80,7 +80,7 @@ def read_series(
     views
         As for :func:`read_lattice`, in the order of the series.
     step
-        Angle between successive views in degrees, None to find it.
+        Angle between successive views in degrees.
     beam_energy
         In kV.
 

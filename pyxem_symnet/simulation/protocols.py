@@ -71,22 +71,6 @@ NOISY_2 = dataclasses.replace(
     max_spots=256,
 )
 
-#: A well adjusted camera: spots are where a good fit of a sharp pattern finds them,
-#: while distances, ellipses and intensities are as wrong as in noisy-2 or nearly so
-CAMERA = dataclasses.replace(
-    NOISY_2,
-    name="camera-1",
-    precession_probability=0.1,
-    position_jitter=(0.0003, 0.003),
-    centre_shift=(0.0, 0.001),
-    intensity_jitter=(0.1, 0.7),
-    gamma=(0.4, 1.0),
-    decades=(1.5, 3.0),
-    missed=(0.0, 0.05),
-    spurious=(0, 1),
-    double_probability=0.2,
-)
-
 #: Worse than most data: what is left of weak or badly calibrated patterns
 HARSH = dataclasses.replace(
     NOISY_1,
@@ -136,21 +120,10 @@ THICK_CLEAN = dataclasses.replace(
 PROTOCOLS: dict[str, Protocol] = {
     "clean": CLEAN_2,
     "noisy": NOISY_2,
-    "camera": CAMERA,
     "harsh": HARSH,
     "thick": THICK,
     "thick-clean": THICK_CLEAN,
 }
 PROTOCOLS |= {
-    p.name: p
-    for p in (
-        CLEAN_1,
-        CLEAN_2,
-        NOISY_1,
-        NOISY_2,
-        CAMERA,
-        HARSH,
-        THICK,
-        THICK_CLEAN,
-    )
+    p.name: p for p in (CLEAN_1, CLEAN_2, NOISY_1, NOISY_2, HARSH, THICK, THICK_CLEAN)
 }

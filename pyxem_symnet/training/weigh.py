@@ -35,20 +35,17 @@ _REPEATED = 0.1
 _VIEWS = (2, 40)
 _MOST_ZONES = 6
 
-#: The same of rotation series; from the first view to the last, in degrees; the
-#: strongest spots of a view, as many as are found in patterns; and the share of
-#: series whose step nobody knows
+#: The same of rotation series; from the first view to the last, in degrees; and the
+#: strongest spots of a view, as many as are found in patterns
 _SERIES_PROTOCOLS = {
-    "clean-2": 0.1,
-    "camera-1": 0.4,
-    "noisy-2": 0.3,
-    "thick-1": 0.15,
-    "thick-clean-1": 0.05,
+    "clean-2": 0.2,
+    "noisy-2": 0.5,
+    "thick-1": 0.2,
+    "thick-clean-1": 0.1,
 }
 _SERIES_VIEWS = (15, 80)
 _SERIES_SPANS = (25.0, 140.0)
 _SERIES_SPOTS = 96
-_STEP_UNKNOWN = 0.5
 
 #: Samples between one seed and the next
 _APART = 2_000_000
@@ -147,7 +144,7 @@ def draw_sample(
 
 def draw_series(
     crystals: PackedReflections, number: int, seed: int
-) -> tuple[int, Spots, float | None, float]:
+) -> tuple[int, Spots, float, float]:
     """Return the crystal of a sample, its rotation series, step and beam energy.
 
     Parameters
@@ -158,13 +155,12 @@ def draw_series(
     Returns
     -------
     crystal, spots, step, beam_energy
-        The step in degrees, None where it has to be found, and the beam energy
-        in kV.
+        The step in degrees, and the beam energy in kV.
     """
     crystal, generator = _choose_crystal(crystals, number, seed)
     n_views = _choose_views(*_SERIES_VIEWS, generator)
     protocol = PROTOCOLS[choose(_SERIES_PROTOCOLS, generator)]
-    uniform = torch.rand(4, generator=generator).tolist()
+    uniform = torch.rand(3, generator=generator).tolist()
     low, high = protocol.beam_energy
     energy = low + (high - low) * uniform[0]
     low, high = _SERIES_SPANS
@@ -179,7 +175,7 @@ def draw_series(
     strongest = spots.intensities.argsort(-1, descending=True)[:, :_SERIES_SPOTS]
     positions = spots.positions.gather(1, strongest[..., None].expand(-1, -1, 2))
     spots = Spots(positions, spots.intensities.gather(1, strongest))
-    return crystal, spots, None if uniform[3] < _STEP_UNKNOWN else step, energy
+    return crystal, spots, step, energy
 
 
 def _choose_crystal(

@@ -131,7 +131,7 @@ def evidence_for(fit, system):
     )
 
 
-@pytest.mark.parametrize("protocol", ["clean", "camera"])
+@pytest.mark.parametrize("protocol", ["clean", "thick-clean"])
 def test_errors_along_the_beam_do_not_bend_the_lattice(protocol):
     """Where a reflection is along the beam is known far less exactly than across."""
     direct = direct_basis((6.66, 6.66, 6.66, 90, 90, 90))

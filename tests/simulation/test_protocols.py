@@ -58,7 +58,6 @@ def test_numbers_change_with_the_version_only():
         "clean-2": "572e67dec72f",
         "noisy-1": "6f619fcb9a2c",
         "noisy-2": "47d2f8b51217",
-        "camera-1": "74b1f49d8cb1",
         "harsh-1": "0e94173ba54c",
         "thick-1": "02c62f354fd4",
         "thick-clean-1": "bdd24a81e7c5",
@@ -69,7 +68,6 @@ def test_names_mean_the_latest_version():
     latest = {
         "clean": "clean-2",
         "noisy": "noisy-2",
-        "camera": "camera-1",
         "harsh": "harsh-1",
         "thick": "thick-1",
         "thick-clean": "thick-clean-1",
