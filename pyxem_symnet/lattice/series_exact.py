@@ -5,6 +5,9 @@ While lattices are looked for, all errors of spots are taken to be of a size. In
 those in the detector's plane turn out to be twenty times smaller than those along the
 beam, and how they were weighed has bent the lattice: by half a degree where the step
 is not known. So their sizes are measured, and the fit is that of greatest likelihood.
+
+A beam may drift while the crystal is turned. How far it is from the common centre in
+each view follows from the view's spots, as far as these differ by more than chance.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from pyxem_symnet.lattice.view_fit import DISTORTION
 _MOST_SPOTS, _FEWEST_SPOTS = 3000, 20
 # Spots are laid on reflections anew so often, the first time within this in 1/Å and
 # then so many standard deviations, if that is more than the next
-_ROUNDS = 3
+_ROUNDS = 6
 _FIRST_REACH = 0.02
 _DEVIATIONS, _LEAST_REACH = 6.0, 0.003
 # And not farther than this in all, in 1/Å and in distances of lattice points
@@ -73,30 +76,35 @@ def exact_series(
     SeriesFit
         The same fit if the likeliest geometry explains much less.
     """
-    exact = _likeliest(points, geometry, step_is_free)
-    indexed = index_series(points, n_views, exact)
+    exact, moved = _likeliest(points, geometry, step_is_free)
+    indexed = index_series(moved, n_views, exact)
     if indexed.n_matched < _MUCH_WORSE * fit.n_matched:
         return fit
     stretched = _stretched(exact, indexed)
     if stretched is exact:
         return indexed
-    exact = _likeliest(points, stretched, step_is_free)
-    return index_series(points, n_views, exact)
+    exact, moved = _likeliest(points, stretched, step_is_free)
+    return index_series(moved, n_views, exact)
 
 
 def _likeliest(
     points: SeriesPoints, geometry: SeriesGeometry, step_is_free: bool
-) -> SeriesGeometry:
-    """Return the geometry fitted with errors weighed by their sizes."""
-    points = points.nearest(_MOST_SPOTS)
+) -> tuple[SeriesGeometry, SeriesPoints]:
+    """Return the geometry fitted with errors weighed by their sizes.
+
+    And the spots with the drift of the beam undone.
+    """
+    all_points, points = points, points.nearest(_MOST_SPOTS)
+    drift = _Drift.none(points)
     free = np.ones(14, bool)
     free[1] = step_is_free
     across = None
     for _ in range(_ROUNDS):
         basis = shortest_basis(geometry.basis)
         geometry = dataclasses.replace(geometry, basis=basis)
-        hkl = np.rint(geometry.in_crystal(points) @ np.linalg.inv(basis))
-        errors = geometry.distances(points, hkl)
+        centred = points.moved(-drift.at(points))
+        hkl = np.rint(geometry.in_crystal(centred) @ np.linalg.inv(basis))
+        errors = geometry.distances(centred, hkl)
         away = np.linalg.norm(errors, axis=1)
         spacing = np.linalg.norm(basis[0])
         if across is None:
@@ -111,8 +119,44 @@ def _likeliest(
         across = max(_typical(errors[used, :2]), _LEAST_ERROR)
         along = max(_typical(errors[used, 2]), across)
         weights = Weights(_OUTLIER * across, across / along)
-        geometry = fit_spots(geometry, points[used], hkl[used], free, weights)
-    return geometry
+        geometry = fit_spots(geometry, centred[used], hkl[used], free, weights)
+        left = geometry.distances(centred[used], hkl[used])[:, :2]
+        drift = drift.and_of(points[used], left)
+    return geometry, all_points.moved(-drift.at(all_points))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Drift:
+    """How far the beam is from the common centre in each view, in 1/Å."""
+
+    places: np.ndarray
+    shifts: np.ndarray
+
+    @classmethod
+    def none(cls, points: SeriesPoints) -> _Drift:
+        places = np.unique(points.place)
+        return cls(places, np.zeros((len(places), 2)))
+
+    def at(self, points: SeriesPoints) -> np.ndarray:
+        """Return that of each spot, nothing where the view is not known."""
+        index = np.searchsorted(self.places, points.place)
+        index = np.minimum(index, len(self.places) - 1)
+        known = self.places[index] == points.place
+        return self.shifts[index] * known[:, None]
+
+    def and_of(self, points: SeriesPoints, errors: np.ndarray) -> _Drift:
+        """Return the drift with what errors in the detector's plane add to it."""
+        index = np.searchsorted(self.places, points.place)
+        n = np.maximum(np.bincount(index, minlength=len(self.places)), 1)[:, None]
+        own = np.column_stack(
+            [np.bincount(index, axis, len(self.places)) for axis in errors.T]
+        )
+        mean = own / n
+        # A mean of few differs from none by chance
+        variance = _typical(errors - mean[index]) ** 2 / n
+        between = max(float((mean**2 - variance).mean()), 0.0)
+        share = between / np.maximum(between + variance, _LEAST_ERROR**2)
+        return _Drift(self.places, self.shifts + share * mean)
 
 
 def _typical(errors: np.ndarray) -> float:

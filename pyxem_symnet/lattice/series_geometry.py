@@ -122,6 +122,10 @@ class SeriesPoints:
         """Return so many spots nearest to the direct beam."""
         return self[np.sort(np.argsort(self.lengths, kind="stable")[:n])]
 
+    def moved(self, shifts: np.ndarray) -> SeriesPoints:
+        """Return the spots elsewhere, by shifts of shape (spots, 2) in 1/Å."""
+        return dataclasses.replace(self, positions=self.positions + shifts)
+
     def __getitem__(self, chosen: np.ndarray) -> SeriesPoints:
         """Return some of the spots."""
         return SeriesPoints(

@@ -143,6 +143,21 @@ def test_errors_along_the_beam_do_not_bend_the_lattice(protocol):
     assert evidence > 10
 
 
+def test_beam_that_drifts(views, direct):
+    """Each view's spots tell where its beam was, and the lattice is not bent by it."""
+    random = np.random.default_rng(1)
+    walk = np.cumsum(random.normal(size=(len(views), 2)), axis=0)
+    walk = 0.006 * (walk - walk.mean(0)) / walk.std()
+    drifting = [view + (*shift, 0) for view, shift in zip(views, walk, strict=True)]
+    fit = find_series_lattice(drifting, step=STEP)
+    assert_found(fit, direct, rel=0.003)
+    chi_square, evidence = evidence_for(fit, "m")
+    assert chi_square < 20
+    assert evidence > 5
+    errors = [view.errors(fit.reciprocal_basis)[view.matched, :2] for view in fit.views]
+    assert np.median(abs(np.concatenate(errors))) < 0.001
+
+
 def test_without_spots_near_the_beam():
     """Of large cells the strongest spots lie far from it, where few are alike."""
     direct = direct_basis((15.9, 15.9, 15.9, 90, 90, 90), "F")
