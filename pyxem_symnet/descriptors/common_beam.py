@@ -25,6 +25,8 @@ _DARKEST = 0.7
 # How much the background counts against the patterns: a row of reflections along the
 # axis that a crystal is turned about is symmetric about many points, in all of them
 _BACKGROUND = 3.0
+# Of fewer patterns, what is dark in most of them shows their spots, too
+_FEWEST_FOR_BACKGROUND = 16
 _PERFECT = 0.9999
 # Half the size, in pixels, of where the point is that both agree on
 _REFINED = 2
@@ -92,8 +94,10 @@ def locate_common_beam(
     # As a log likelihood: a smooth halo is nearly symmetric about all points near
     # its centre
     unlike = torch.log1p(-background.clamp(0, _PERFECT).square())
-    common, _ = most_symmetric(patterns - 0.5 * _BACKGROUND * unlike, box)
-    common, _ = most_symmetric(patterns + background, _around(common, _REFINED))
+    if len(images) >= _FEWEST_FOR_BACKGROUND:
+        likeliest, _ = most_symmetric(patterns - 0.5 * _BACKGROUND * unlike, box)
+        box = _around(likeliest, _REFINED)
+    common, _ = most_symmetric(patterns + background, box)
     reach = round(2 * COMMON_REACH * min(mean.shape[-2:]))
     box = _around(common, reach)
     found = [(*most_symmetric(score, box), own) for score, own in parts]

@@ -142,7 +142,8 @@ def fit_descan(
     path = fit_path(centres, numbers, shape, scatter * binning)
     # No beam jumps about so: these are reflections
     apart = np.linalg.norm(centres - np.median(centres, axis=0), axis=1)
-    if path is not None or not hidden and np.median(apart) < COMMON_REACH * size:
+    jumps = len(patterns) >= _MOVING and np.median(apart) > COMMON_REACH * size
+    if path is not None or not (hidden or jumps):
         return path
     return _hidden_path(patterns, numbers, shape, excluded, centres, binning, hidden)
 
@@ -158,7 +159,8 @@ def _hidden_path(
     # Patterns of few spots are symmetric about many points; what is between the spots
     # of all of them is not, but for beams that are seen to wander
     between = np.linalg.norm(beam.background.numpy() - common)
-    agreeing = hidden and between < _MOST_APART * binning
+    enough = hidden and len(patterns) >= _MOVING
+    agreeing = enough and between < _MOST_APART * binning
     if not agreeing and beam.better.float().mean() < _AGREEING:
         return None
     path = fit_path(near, numbers, shape, _SCATTER_HIDDEN * binning)
