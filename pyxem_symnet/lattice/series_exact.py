@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A series' lattice as exact as its spots tell, once it is known which one it is.
 
-While lattices are looked for, all errors of spots are taken to be of a size. In the end
-those in the detector's plane turn out to be twenty times smaller than those along the
-beam, and how they were weighed has bent the lattice: by half a degree where the step
-is not known. So their sizes are measured, and the fit is that of greatest likelihood.
+While lattices are looked for, errors of spots are weighed by what is typical. In sharp
+patterns those in the detector's plane turn out to be many times smaller than those
+along the beam, and how they were weighed has bent the lattice: by half a degree where
+the step is not known. So their sizes are measured, and the fit is that of greatest
+likelihood.
 
 A beam may drift while the crystal is turned. How far it is from the common centre in
 each view follows from the view's spots, as far as these differ by more than chance.
