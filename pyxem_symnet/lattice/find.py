@@ -49,6 +49,7 @@ from pyxem_symnet.lattice.search import (
     Search,
 )
 from pyxem_symnet.lattice.sharpen import sharpen
+from pyxem_symnet.lattice.sublattices import finer_bases
 from pyxem_symnet.lattice.zones import metrics_of_nets
 
 # Distances in 1/Å that differ by less are equal
@@ -68,6 +69,8 @@ _N_FIRST_REFINEMENTS = 2
 # A lattice that explains this share of the spots of many views is the right one
 _RIGHT = 0.9
 _PAIR_REFINEMENTS = 2
+# Likeliest lattices, of which those are looked at that have twice as many points
+_N_CENTRED = 4
 # Least length of a reciprocal vector, in tolerances and in shortest lines
 _TOLERANCES = 2.5
 _OF_SHORTEST_LINE = 0.4
@@ -280,8 +283,38 @@ def _likeliest(
     wavelength: float,
 ) -> LatticeFit:
     """Return the likeliest of fits, and of others that nets suggest."""
-    settled = _settled(fits, views, nets, search, shortest)
-    return max(settled, key=lambda fit: likelihood(fit, search, wavelength))
+
+    def how_likely(fit: LatticeFit) -> float:
+        return likelihood(fit, search, wavelength)
+
+    if not any(nets):
+        return max(fits, key=how_likely)
+    settled = sorted(
+        _settled(fits, views, nets, search, shortest), key=how_likely, reverse=True
+    )
+    for fit in settled[:_N_CENTRED]:
+        settled += _centred(fit, views, nets, search, shortest)
+    return max(settled, key=how_likely)
+
+
+def _centred(
+    fit: LatticeFit,
+    views: list[SpotList],
+    nets: list[Net | None],
+    search: Search,
+    shortest: float,
+) -> list[LatticeFit]:
+    """Return what the lattice is if it has twice as many reciprocal points.
+
+    All nets may be of every other plane, as those of a centred cell are, and only
+    the few spots beside them tell. None, where none is left unexplained.
+    """
+    if fit.n_matched == fit.n_spots:
+        return []
+    finer = finer_bases(2) @ np.linalg.cholesky(fit.metric)
+    metrics = [reduce_metric(basis @ basis.T) for basis in finer]
+    metrics = [metric for metric in metrics if is_plausible(metric, shortest)]
+    return [_laid_on(metric, views, nets, search) for metric in metrics]
 
 
 def _settled(
@@ -293,16 +326,21 @@ def _settled(
 ) -> list[LatticeFit]:
     """Return fits, and others that nets suggest, with their views as nets lie."""
     seen = [net for net in nets if net is not None]
-    if not seen:
-        return fits
     metrics = [fit.metric for fit in fits] + metrics_of_nets(seen, search, shortest)
+    return [_laid_on(metric, views, nets, search) for metric in metrics]
+
+
+def _laid_on(
+    metric: np.ndarray,
+    views: list[SpotList],
+    nets: list[Net | None],
+    search: Search,
+) -> LatticeFit:
+    """Return a lattice refined with its views as nets lie."""
     # Nets are of the spots as they are
     search = dataclasses.replace(search, ellipticity=0.0)
-    settled = []
-    for metric in metrics:
-        metric, _ = refine_lattice(index_nets(metric, views, nets, search), search)
-        settled.append(index_nets(metric, views, nets, search))
-    return settled
+    metric, _ = refine_lattice(index_nets(metric, views, nets, search), search)
+    return index_nets(metric, views, nets, search)
 
 
 def _best_by_lines(

@@ -27,6 +27,11 @@ _MOST_REFLECTIONS = 4000
 _MOST_PLANES = 60
 # Sides and the diagonal of a net's basis
 _CORNERS = np.array([(1, 0), (0, 1), (1, 1)])
+# Errors of a lattice that is not fitted yet, in those of a net
+_LOOSER = 10.0
+# Smaller singular values are of what no net tells
+_RANK = 1e-4
+_UPPER = np.triu_indices(3)
 
 
 def index_nets(
@@ -119,20 +124,62 @@ def orient_by_net(
     )
 
 
-def holds_net(metric: np.ndarray, net: Net) -> bool:
-    """Return whether a lattice has a plane that holds a net.
+def fitted_to_nets(metric: np.ndarray, nets: Sequence[Net]) -> np.ndarray | None:
+    """Return a lattice that holds nets exactly as far as it can.
+
+    Lattices that are put together from long rows are wrong by a multiple of the
+    errors of these.
 
     Parameters
     ----------
     metric
         Metric tensor of the lattice in 1/Å².
-    net
-        Net.
+    nets
+        Nets that it should hold.
+
+    Returns
+    -------
+    ndarray or None
+        Metric tensor of the same basis, fitted to the nets by least squares.
+        None if there is a net that no plane of it is like.
     """
+    sides = [_plane_of(metric, net, _LOOSER) for net in nets]
+    if any(side is None for side in sides):
+        return None
+    slopes, misfits = [], []
+    for net, hkl in zip(nets, sides, strict=True):
+        found = hkl @ metric @ hkl.T
+        for i, j in ((0, 0), (0, 1), (1, 1)):
+            weight = 1 / math.sqrt(net.metric[i, i] * net.metric[j, j])
+            products = np.outer(hkl[i], hkl[j])
+            products = products + products.T - np.diag(np.diag(products))
+            slopes.append(weight * products[_UPPER])
+            misfits.append(weight * (net.metric[i, j] - found[i, j]))
+    change = np.zeros((3, 3))
+    change[_UPPER] = np.linalg.lstsq(np.array(slopes), np.array(misfits), rcond=_RANK)[
+        0
+    ]
+    fitted = metric + change + change.T - np.diag(np.diag(change))
+    if np.linalg.eigvalsh(fitted)[0] <= 0:
+        return None
+    good = all(_plane_of(fitted, net) is not None for net in nets)
+    return fitted if good else None
+
+
+def _plane_of(metric: np.ndarray, net: Net, looser: float = 1.0) -> np.ndarray | None:
+    """Return the reflections at a net's basis in the plane most like it, or None."""
     sides, errors = net.lengths(_CORNERS)
+    errors = looser * errors
     hkl, lengths = list_reflections(metric, sides[1] + errors[1], _MOST_REFLECTIONS)
     vectors = hkl @ np.linalg.cholesky(metric)
-    return len(_planes(vectors, lengths, sides, errors, 1)) > 0
+    planes = _planes(vectors, lengths, sides, errors, _MOST_PLANES)
+    if not len(planes):
+        return None
+    first, second, sign = planes.T
+    longest = np.linalg.norm(vectors[first] + sign[:, None] * vectors[second], axis=1)
+    found = np.column_stack([lengths[first], lengths[second], longest])
+    nearest = (((found - sides) / errors) ** 2).sum(1).argmin()
+    return np.array([hkl[first[nearest]], sign[nearest] * hkl[second[nearest]]])
 
 
 @njit(cache=True, nogil=True)

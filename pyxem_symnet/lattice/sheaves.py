@@ -18,15 +18,17 @@ from pyxem_symnet.lattice.metric import determinant, is_plausible, reduce_metric
 from pyxem_symnet.lattice.nets import Net
 from pyxem_symnet.lattice.scores import SMALLEST_VOLUME
 
+# Largest product of the numbers below
+_LARGEST_SUM = 10
 # A net that shares one row with two others, in terms of theirs: k c = p a + q b, but
 # for multiples of that row
 _SUMS = np.array(
     [
         (k, p, q)
-        for k in (1, 2)
-        for p in (1, 2, 3)
-        for q in (-3, -2, -1, 1, 2, 3)
-        if math.gcd(k, p, q) == 1 and abs(p * q) < 6
+        for k in range(1, 6)
+        for p in range(1, 6)
+        for q in range(-5, 6)
+        if math.gcd(k, p, q) == 1 and 0 < abs(k * p * q) <= _LARGEST_SUM
     ]
 )
 # Angles between planes that two nets with one row in common are put at

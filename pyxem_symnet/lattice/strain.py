@@ -35,6 +35,14 @@ _N_FREE = {False: 3, True: N_OWN}
 _DEVIATION = 1.4826
 # Least standard deviation of a spot's coordinates in 1/Å
 _LEAST_ERROR = 1e-5
+# Excitation errors of a view are not independent: its tilt is less well known than
+# its spots by themselves say, by this factor. Fitted to lattices of simulated zone
+# axes: what symmetric ones miss their symmetry by is then as large as it should be
+_TILT_ERRORS = 5.0
+# Strains of the plane of the detector, and the least size of one of these
+_IN_PLANE = np.array([np.diag((1, 0, 0)), np.diag((0, 1, 0)), np.eye(3)[[1, 0, 2]]])
+_IN_PLANE[2, 2, 2] = 0
+_LEAST_STRAIN = 1e-6
 # Precision of strains that no spot tells
 _DAMPING = 1e2
 # Strains by which lattices without a symmetry typically miss it
@@ -81,6 +89,7 @@ def strain_information(fit: LatticeFit) -> StrainInformation:
     error = _LEAST_ERROR
     n_residuals = 2 * sum(map(len, residuals))
     n_free = _N_FREE[fit.coarse]
+    is_series = isinstance(fit, SeriesFit)
     if n_residuals:
         left = max(n_residuals - 6 - n_free * len(fit.views), 1)
         spread = float(np.median(abs(np.concatenate(residuals))))
@@ -91,7 +100,7 @@ def strain_information(fit: LatticeFit) -> StrainInformation:
     n_free = min(n_free, first)
     precision = np.zeros((N_ALL - first, N_ALL - first))
     # A series hardly tells one of two numbers, so that what is typical counts: once
-    times = len(fit.views) if isinstance(fit, SeriesFit) else 1
+    times = len(fit.views) if is_series else 1
     for view in fit.views:
         normal, _ = normal_equations(
             basis,
@@ -108,13 +117,39 @@ def strain_information(fit: LatticeFit) -> StrainInformation:
         if shared:
             order = shared_parameters(view.frame)
             normal = order.T @ normal @ order
-        own, mixed = normal[:n_free, :n_free], normal[:n_free, first:]
-        precision += normal[first:, first:] - mixed.T @ np.linalg.solve(own, mixed)
+        own = np.arange(n_free)
+        if not (fit.coarse or is_series):
+            normal = _tilted(normal, view.rotation)
+            own = np.append(own, np.arange(N_ALL, len(normal)))
+        common = np.arange(first, N_ALL)
+        mixed = normal[np.ix_(own, common)]
+        taken_out = mixed.T @ np.linalg.solve(normal[np.ix_(own, own)], mixed)
+        precision += normal[first:N_ALL, first:N_ALL] - taken_out
     if shared:
         common, mixed = precision[:2, :2], precision[:2, 2:]
         precision = precision[2:, 2:] - mixed.T @ np.linalg.solve(common, mixed)
     precision = precision + _DAMPING * np.eye(6)
     return StrainInformation(precision, error)
+
+
+def _tilted(normal: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """Return the equations of a view with three more parameters, which are last.
+
+    A tilt by an angle shortens a net across the beam by half of its square. In
+    first order this is no tilt, so it is a strain of the view in the detector's
+    plane, as large as the tilt may be. Where spots lie in many planes the tilt is
+    known well, and there is hardly any.
+    """
+    tilts = np.linalg.inv(normal[:3, :3])[:2, :2]
+    shortened = _TILT_ERRORS**2 * np.trace(tilts) / 2
+    strains = rotation.T @ _IN_PLANE @ rotation
+    order = np.eye(N_ALL, N_ALL + 3)
+    order[-6:, N_ALL:] = strains[:, _ROWS, _COLUMNS].T
+    normal = order.T @ normal @ order
+    normal[range(N_ALL, N_ALL + 3), range(N_ALL, N_ALL + 3)] += (
+        max(shortened, _LEAST_STRAIN) ** -2
+    )
+    return normal
 
 
 def symmetry_evidence(

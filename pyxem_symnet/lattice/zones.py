@@ -11,10 +11,10 @@ import numpy as np
 
 from pyxem_symnet.lattice.assembly import join_three
 from pyxem_symnet.lattice.candidates import distinct
-from pyxem_symnet.lattice.metric import determinant
+from pyxem_symnet.lattice.metric import determinant, reduce_metric
 from pyxem_symnet.lattice.nets import Net
 from pyxem_symnet.lattice.ranking import parameter_cost
-from pyxem_symnet.lattice.reorient import holds_net
+from pyxem_symnet.lattice.reorient import fitted_to_nets
 from pyxem_symnet.lattice.search import Search
 from pyxem_symnet.lattice.sheaves import join_at_angles, join_on_row
 
@@ -73,7 +73,9 @@ def _best(metrics: np.ndarray, nets: Sequence[Net], search: Search) -> list[np.n
     metrics = metrics[distinct(metrics, _PRECISION, 1 / _PRECISION, len(metrics))]
     chosen = []
     for metric in metrics:
-        if all(holds_net(metric, net) for net in nets):
+        fitted = fitted_to_nets(metric, nets)
+        if fitted is not None:
+            metric = reduce_metric(fitted)
             price = parameter_cost(metric, search.symmetry_tolerance)
             chosen.append((price - math.log(determinant(metric)) / 2, metric))
             if len(chosen) == _MOST_KINDS:
