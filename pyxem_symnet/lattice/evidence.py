@@ -38,6 +38,7 @@ COLUMNS = (
     "chi_square",
     "shape",
     "found",
+    "behind",
 )
 """Columns of :attr:`Evidence.table`.
 
@@ -48,8 +49,9 @@ the logarithm of how unlikely the unseen ones are by chance; the logarithm of
 how much better than *P*-1 its Laue class explains the intensities; the
 variance of scaled log intensities that goes with it; how far the lattice is from
 one with the symmetry, in squared standard deviations; the logarithm of how much
-likelier a lattice with the symmetry is than one that misses it; and 1 where the
-lattice may have the space group.
+likelier a lattice with the symmetry is than one that misses it; 1 where the
+lattice may have the space group; and the logarithm of how much likelier the lattice
+is than the alternative that has the space group, zero if it has.
 """
 
 UNLIKE = -1e4
@@ -82,9 +84,9 @@ class Evidence:
     ----------
     table
         One row for each space group, in order of their numbers, with the
-        columns of :data:`COLUMNS`, of shape (230, 10). A space group is
-        looked for in all settings that the lattice allows; the row is of
-        the likeliest.
+        columns of :data:`COLUMNS`, of shape (230, 11). A space group is
+        looked for in all settings that the lattice, or an alternative to
+        it, allows; the row is of the likeliest.
     summary
         ``deviation_a`` to ``deviation_c``, smallest deviation by letter
         of the lattice system in degrees, 5 where above 4; ``shape_a`` to
@@ -127,6 +129,25 @@ def space_group_evidence(
     Evidence or None
         None if there are fewer than eight spots.
     """
+    evidence = _of_lattice(fit, wavelength)
+    if evidence is None:
+        return None
+    table, best, summary = evidence
+    for other in fit.alternatives:
+        evidence = _of_lattice(other, wavelength)
+        if evidence is not None:
+            rows, scores, _ = evidence
+            rows[:, -1] = np.where(rows[:, -2] > 0, other.behind, 0.0)
+            better = scores - other.behind > best + _MARGIN
+            table[better] = rows[better]
+            best[better] = scores[better] - other.behind
+    return Evidence(table, summary)
+
+
+def _of_lattice(
+    fit: LatticeFit, wavelength: float
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]] | None:
+    """Return table, its rows' scores and summary for one of the lattices."""
     observed = observe(fit, wavelength)
     if observed is None:
         return None
@@ -143,7 +164,7 @@ def space_group_evidence(
     shapes = dict.fromkeys(SYSTEMS, UNLIKE)
     table = np.zeros((230, len(COLUMNS)), np.float32)
     table[:, 0] = _NO_DEVIATION
-    table[:, -3:-1] = -2 * UNLIKE, UNLIKE
+    table[:, -4:-2] = -2 * UNLIKE, UNLIKE
     best = np.full(230, -np.inf)
     for group in groups:
         deviation = min(deviations[group.system], group.deviation)
@@ -185,6 +206,7 @@ def space_group_evidence(
                             min(chi_square, -2 * UNLIKE),
                             shape,
                             1,
+                            0,
                         )
     summary = {
         **{f"deviation_{system}": deviations[system] for system in SYSTEMS},
@@ -200,7 +222,7 @@ def space_group_evidence(
         "bs0": base.variance,
         "seen": float(observed.seen.mean()),
     }
-    return Evidence(table, summary)
+    return table, best, summary
 
 
 def _indistinguishable(groups: list[LatticeGroup], coarse: bool) -> np.ndarray:

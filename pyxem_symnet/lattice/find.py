@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pyxem_symnet.lattice.alternatives import rank_lattices, with_alternatives
 from pyxem_symnet.lattice.best_distorted import DistortedFits, is_shared
 from pyxem_symnet.lattice.candidates import (
     candidate_metrics,
@@ -34,13 +35,10 @@ from pyxem_symnet.lattice.indexing import (
     best_related,
     index_views,
     refine_fit,
-    refine_lattice,
 )
 from pyxem_symnet.lattice.metric import is_plausible, reduce_metric
-from pyxem_symnet.lattice.nets import Net, find_nets
+from pyxem_symnet.lattice.nets import find_nets
 from pyxem_symnet.lattice.polish import polish_fit
-from pyxem_symnet.lattice.ranking import likelihood
-from pyxem_symnet.lattice.reorient import index_nets
 from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
 from pyxem_symnet.lattice.search import (
     COARSE,
@@ -49,8 +47,6 @@ from pyxem_symnet.lattice.search import (
     Search,
 )
 from pyxem_symnet.lattice.sharpen import sharpen
-from pyxem_symnet.lattice.sublattices import finer_bases
-from pyxem_symnet.lattice.zones import metrics_of_nets
 
 # Distances in 1/Å that differ by less are equal
 _DECIMALS = 5
@@ -69,8 +65,6 @@ _N_FIRST_REFINEMENTS = 2
 # A lattice that explains this share of the spots of many views is the right one
 _RIGHT = 0.9
 _PAIR_REFINEMENTS = 2
-# Likeliest lattices, of which those are looked at that have twice as many points
-_N_CENTRED = 4
 # Least length of a reciprocal vector, in tolerances and in shortest lines
 _TOLERANCES = 2.5
 _OF_SHORTEST_LINE = 0.4
@@ -137,7 +131,9 @@ def find_lattice(
     else is precise once a common distortion is undone, or where
     positions turn out to be precise once reflections may be far from the
     Ewald sphere (:func:`~pyxem_symnet.lattice.sharpen.sharpen`), that is
-    the lattice.
+    the lattice. Views along zone axes may leave several that are about as
+    likely, which are its alternatives
+    (:func:`~pyxem_symnet.lattice.alternatives.with_alternatives`).
     """
     wavelength = electron_wavelength(beam_energy)
     listed = [spot_list(view, wavelength) for view in views]
@@ -153,15 +149,19 @@ def find_lattice(
         return None
     spots, frames = map(list, zip(*used, strict=True))
     fits, shortest = _search(spots, PRECISE)
+    nets = find_nets(spots, PRECISE)
+    ranked = rank_lattices(fits, spots, nets, PRECISE, shortest, wavelength)
+    fits = []
     sharpened: list[LatticeFit] = []
-    if fits:
-        nets = find_nets(spots, PRECISE)
-        fit = _likeliest(fits, spots, nets, PRECISE, shortest, wavelength)
-        fit = polish_fit(fit, spots, PRECISE)
-        if common_distortion:
-            fit = without_ellipse(fit, spots, frames) or fit
+    if ranked:
+        fit = polish_fit(ranked[0], spots, PRECISE)
+        other = without_ellipse(fit, spots, frames) if common_distortion else None
+        if other is not None:
+            fit = other
         if fit.n_matched > _EXPLAINED * fit.n_spots:
-            return fit
+            # The others are those of the views with the ellipse
+            ranked = ranked[1:] if other is None else []
+            return with_alternatives(fit, ranked, spots, PRECISE, wavelength)
         fits = [fit] if fit.n_matched else []
         sharp = sharpen(fit, spots, shortest)
         if sharp is not None:
@@ -179,7 +179,7 @@ def find_lattice(
         nets = find_nets(spots, search)
         # Distortions leave residuals that denser lattices make smaller
         if found and 2 * sum(net is not None for net in nets) > len(nets):
-            fit = _likeliest(found, spots, nets, search, shortest, wavelength)
+            fit = rank_lattices(found, spots, nets, search, shortest, wavelength)[0]
             fits.append(dataclasses.replace(fit, coarse=True))
             found = fits[-1:]
         seen += found
@@ -272,75 +272,6 @@ def _search(
         if many and refined[-1].n_matched > _RIGHT * refined[-1].n_spots:
             break
     return refined, shortest
-
-
-def _likeliest(
-    fits: list[LatticeFit],
-    views: list[SpotList],
-    nets: list[Net | None],
-    search: Search,
-    shortest: float,
-    wavelength: float,
-) -> LatticeFit:
-    """Return the likeliest of fits, and of others that nets suggest."""
-
-    def how_likely(fit: LatticeFit) -> float:
-        return likelihood(fit, search, wavelength)
-
-    if not any(nets):
-        return max(fits, key=how_likely)
-    settled = sorted(
-        _settled(fits, views, nets, search, shortest), key=how_likely, reverse=True
-    )
-    for fit in settled[:_N_CENTRED]:
-        settled += _centred(fit, views, nets, search, shortest)
-    return max(settled, key=how_likely)
-
-
-def _centred(
-    fit: LatticeFit,
-    views: list[SpotList],
-    nets: list[Net | None],
-    search: Search,
-    shortest: float,
-) -> list[LatticeFit]:
-    """Return what the lattice is if it has twice as many reciprocal points.
-
-    All nets may be of every other plane, as those of a centred cell are, and only
-    the few spots beside them tell. None, where none is left unexplained.
-    """
-    if fit.n_matched == fit.n_spots:
-        return []
-    finer = finer_bases(2) @ np.linalg.cholesky(fit.metric)
-    metrics = [reduce_metric(basis @ basis.T) for basis in finer]
-    metrics = [metric for metric in metrics if is_plausible(metric, shortest)]
-    return [_laid_on(metric, views, nets, search) for metric in metrics]
-
-
-def _settled(
-    fits: list[LatticeFit],
-    views: list[SpotList],
-    nets: list[Net | None],
-    search: Search,
-    shortest: float,
-) -> list[LatticeFit]:
-    """Return fits, and others that nets suggest, with their views as nets lie."""
-    seen = [net for net in nets if net is not None]
-    metrics = [fit.metric for fit in fits] + metrics_of_nets(seen, search, shortest)
-    return [_laid_on(metric, views, nets, search) for metric in metrics]
-
-
-def _laid_on(
-    metric: np.ndarray,
-    views: list[SpotList],
-    nets: list[Net | None],
-    search: Search,
-) -> LatticeFit:
-    """Return a lattice refined with its views as nets lie."""
-    # Nets are of the spots as they are
-    search = dataclasses.replace(search, ellipticity=0.0)
-    metric, _ = refine_lattice(index_nets(metric, views, nets, search), search)
-    return index_nets(metric, views, nets, search)
 
 
 def _best_by_lines(

@@ -76,6 +76,10 @@ class LatticeFit:
         Elliptical distortion that all views have in common, as the two
         numbers of :mod:`~pyxem_symnet.lattice.distortion`. The most typical
         one where each view has its own.
+    alternatives
+        Other lattices that explain the views about as well.
+    behind
+        Of one of these, logarithm of how much likelier the first one is.
     """
 
     metric: np.ndarray
@@ -84,6 +88,8 @@ class LatticeFit:
     log_likelihood: float
     coarse: bool
     distortion: tuple[float, float] = NONE
+    alternatives: tuple[LatticeFit, ...] = ()
+    behind: float = 0.0
 
     @property
     def n_matched(self) -> int:
@@ -118,8 +124,8 @@ class SeriesFit(LatticeFit):
 
     Parameters
     ----------
-    metric, views, n_spots, log_likelihood, coarse
-        As of :class:`LatticeFit`.
+    metric, views, n_spots, log_likelihood, coarse, alternatives, behind
+        As of :class:`LatticeFit`. There are no alternatives.
     distortion
         As of :class:`LatticeFit`. How far patterns are stretched along
         the axis is not seen in them: it is what makes the lattice

@@ -27,7 +27,7 @@ _LEVELS = ("crystal_system", "bravais_lattice", "diffraction_symbol")
 
 
 #: Shape of the evidence on the space groups, see :data:`pyxem_symnet.lattice.COLUMNS`
-TABLE_SHAPE = (230, 10)
+TABLE_SHAPE = (230, 11)
 
 #: Values that :func:`read_lattice` says of a lattice as a whole
 N_SUMMARY = 28
@@ -227,7 +227,7 @@ class EvidenceHead(nn.Module):
         known = log_probabilities[:, self._of_class].clamp_min(_FLOOR)
         table = table[:, self._row]
         deviation, seen, strong, unseen, absence, likelihood, *rest = table.unbind(-1)
-        noise, chi_square, shape, found = rest
+        noise, chi_square, shape, found, alternative = rest
         lowest = torch.finfo(table.dtype).min
         best = torch.where(found > 0, likelihood, lowest).amax(1, keepdim=True)
         best = torch.where((found > 0).any(1, keepdim=True), best, 0.0)
@@ -250,6 +250,7 @@ class EvidenceHead(nn.Module):
             chi_square.log1p() / 2,
             (shape / _LIKELIHOOD_SCALE).asinh() / 2,
             found,
+            alternative / _LIKELIHOOD_SCALE,
             known / 4,
         ]
         for position in range(len(_LEVELS)):

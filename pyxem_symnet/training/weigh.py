@@ -28,7 +28,7 @@ from pyxem_symnet.training.parts import write_parts
 
 #: What samples are drawn from, with their shares
 _PROTOCOLS = {"clean-2": 0.33, "noisy-2": 0.36, "thick-1": 0.11, "thick-clean-1": 0.2}
-_ORIENTATIONS = {"random": 0.65, "zone": 0.2, "tilt": 0.15}
+_ORIENTATIONS = {"random": 0.57, "zone": 0.3, "tilt": 0.13}
 _REPEATED = 0.1
 
 #: Fewest and most views, log-uniform between, and most of zone axes
