@@ -74,10 +74,12 @@ def rank_lattices(
         suggested = metrics_of_nets(seen, search, shortest)
         assessed = assess([fit.metric for fit in fits] + suggested)
         likely = sorted(assessed, key=operator.itemgetter(0), reverse=True)
-        for rank, (_, fit) in enumerate(likely[:_N_CENTRED]):
+        for rank, (known, fit) in enumerate(likely[:_N_CENTRED]):
             # Where nothing is left unexplained, the likeliest's are as many as matter
             if rank == 0 or fit.n_matched < fit.n_spots:
-                assessed += assess(_centred(fit, shortest))
+                for one, centred in assess(_centred(fit, shortest)):
+                    better = centred.n_matched > fit.n_matched
+                    assessed.append((one if better else min(one, known), centred))
     else:
         assessed = [(likelihood(fit, search, wavelength), fit) for fit in fits]
     assessed.sort(key=operator.itemgetter(0), reverse=True)

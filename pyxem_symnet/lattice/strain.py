@@ -39,9 +39,10 @@ _LEAST_ERROR = 1e-5
 # its spots by themselves say, by this factor. Fitted to lattices of simulated zone
 # axes: what symmetric ones miss their symmetry by is then as large as it should be
 _TILT_ERRORS = 5.0
-# Strains of the plane of the detector, and the least size of one of these
-_IN_PLANE = np.array([np.diag((1, 0, 0)), np.diag((0, 1, 0)), np.eye(3)[[1, 0, 2]]])
-_IN_PLANE[2, 2, 2] = 0
+# Strains of the plane of the detector, alike in all directions, and the least size
+_IN_PLANE = np.zeros((3, 3, 3))
+_IN_PLANE[0, 0, 0] = _IN_PLANE[1, 1, 1] = 1
+_IN_PLANE[2, 0, 1] = _IN_PLANE[2, 1, 0] = math.sqrt(0.5)
 _LEAST_STRAIN = 1e-6
 # Precision of strains that no spot tells
 _DAMPING = 1e2

@@ -19,6 +19,7 @@ from .fits import WAVELENGTH, known_fit
 # Laue classes of one lattice, by turns: 4/m and 4/mmm, the trigonal and hexagonal
 # ones, -3 and -3m on R, m-3 and m-3m; the monoclinic ones differ in absences
 SPACE_GROUPS = (2, 10, 14, 15, 62, 87, 123, 147, 162, 164, 148, 166, 176, 191, 205, 225)
+FOUND = COLUMNS.index("found")
 EXAMPLES = ("quartz", "calcite", "rutile", "anatase", "molybdite", "baddeleyite")
 
 
@@ -49,7 +50,7 @@ def gains_by_class(evidence):
     gains = {}
     for laue_class in level_labels("laue_class"):
         rows = evidence.table[[n - 1 for n in members("laue_class", laue_class)]]
-        rows = rows[(rows[:, 0] < 0.1) & (rows[:, -1] == 1)]
+        rows = rows[(rows[:, 0] < 0.1) & (rows[:, FOUND] == 1)]
         if len(rows):
             gains[laue_class] = rows[:, 5].max()
     return gains
@@ -87,8 +88,8 @@ class TestKnownCrystals:
         assert table.shape == (230, len(COLUMNS))
         assert table.dtype == np.float32
         assert np.isfinite(table).all()
-        missing = table[table[:, -1] == 0]
-        assert (missing == [5, 0, 0, 0, 0, 0, 0, -2 * UNLIKE, UNLIKE, 0]).all()
+        missing = table[table[:, FOUND] == 0]
+        assert (missing == [5, 0, 0, 0, 0, 0, 0, -2 * UNLIKE, UNLIKE, 0, 0]).all()
         # a triclinic crystal is always possible, and the base of comparison
         assert table[0].tolist() == table[1].tolist()
         assert table[0, 5] == 0
@@ -108,7 +109,7 @@ class TestAbsences:
     def test_groups_with_equal_absences_are_equal(self):
         """P 222, P mm2 and P mmm; and P 4, P -4 and P 4/m."""
         table = evidence_of("rutile").table
-        assert table[46, -1] == table[82, -1] == 1
+        assert table[46, FOUND] == table[82, FOUND] == 1
         assert table[15].tolist() == table[24].tolist() == table[46].tolist()
         assert table[74].tolist() == table[80].tolist() == table[82].tolist()
         # Pna2_1 and Pnma, whose standard settings name the axes differently
@@ -118,8 +119,8 @@ class TestAbsences:
     def test_centring_shows_in_the_lattice(self):
         """I-centred anatase is in no primitive tetragonal cell, and F is."""
         table = evidence_of("anatase").table
-        assert table[members("bravais_lattice", "tP")[0] - 1, -1] == 0
-        assert table[members("bravais_lattice", "tI")[0] - 1, -1] == 1
+        assert table[members("bravais_lattice", "tP")[0] - 1, FOUND] == 0
+        assert table[members("bravais_lattice", "tI")[0] - 1, FOUND] == 1
 
 
 class TestWhatChangesNothing:

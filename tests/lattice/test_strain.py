@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pyxem_symnet.lattice import lattice_groups
+from pyxem_symnet.lattice import find_lattice, lattice_groups
 from pyxem_symnet.lattice.distorted import polish_distorted
 from pyxem_symnet.lattice.indexing import STRAINS, SpotList
 from pyxem_symnet.lattice.strain import (
@@ -17,7 +17,9 @@ from pyxem_symnet.lattice.strain import (
 )
 from pyxem_symnet.simulation import example_phases
 
+from .cells import direct_basis
 from .fits import known_fit
+from .zone_views import zone_view
 
 NOISE = 0.002
 # Rutile is tetragonal: strains of its lattice that keep the symmetry are two of six
@@ -86,6 +88,37 @@ class TestInformation:
         ]
         nothing = strain_information(dataclasses.replace(known, views=tuple(views)))
         assert nothing.typical_strain > 0.05
+
+
+class TestTilts:
+    """A zone axis that is tilted is a net that is a little shorter across the tilt."""
+
+    ZONES = ((0, 0, 1), (1, 0, 0), (1, 0, 1))
+
+    @pytest.fixture(scope="class")
+    def tilted(self):
+        direct = direct_basis((4.594, 4.594, 2.959, 90, 90, 90))
+        views = []
+        for n, zone in enumerate(self.ZONES):
+            view = zone_view(direct, zone, angle=0.9 * n)
+            view[:, 0] *= np.cos(np.radians(0.5))
+            views.append(view)
+        return find_lattice(views)
+
+    def test_the_symmetry_is_not_missed(self, tilted):
+        known = strain_information(tilted)
+        group = group_of(tilted, "t")
+        chi_square, evidence = symmetry_evidence(tilted.metric, group.operations, known)
+        assert group.deviation > 5e-4
+        assert chi_square < 2 * N_LOST
+        assert evidence > 10
+
+    def test_many_planes_tell_the_tilt(self, known):
+        """The strains of views at any orientation are known as well as before."""
+        exact = dataclasses.replace(known, coarse=False)
+        information = strain_information(exact)
+        assert information.error == pytest.approx(1e-5)
+        assert information.typical_strain < 1e-5
 
 
 class TestSymmetry:

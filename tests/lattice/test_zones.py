@@ -12,7 +12,7 @@ from pyxem_symnet.lattice.indexing import index_views
 from pyxem_symnet.lattice.metric import reduce_metric
 from pyxem_symnet.lattice.nets import find_net
 from pyxem_symnet.lattice.ranking import likelihood
-from pyxem_symnet.lattice.reorient import holds_net, index_nets, orient_by_net
+from pyxem_symnet.lattice.reorient import fitted_to_nets, index_nets, orient_by_net
 from pyxem_symnet.lattice.search import COARSE, PRECISE
 from pyxem_symnet.lattice.sheaves import join_at_angles, join_on_row
 from pyxem_symnet.lattice.zones import metrics_of_nets
@@ -115,7 +115,8 @@ class TestThreeNets:
         assert any(is_same(metric, triclinic) for metric in found)
         # Planes close at two signs of one angle
         assert len(found) <= 2
-        assert all(holds_net(metric, net) for metric in found for net in nets)
+        for metric in found:
+            assert fitted_to_nets(metric, nets) == pytest.approx(metric, abs=1e-9)
 
     def test_common_row(self, triclinic):
         """Planes across [100] and [010] have c* in common."""
@@ -145,6 +146,24 @@ class TestThreeNets:
         assert not any(is_same(metric, triclinic) for metric in closed)
         found = join_on_row(nets, *LIMITS)
         assert any(is_same(metric, triclinic) for metric in found)
+
+    def test_common_row_that_is_a_large_sum(self, triclinic):
+        """Planes across [01-1], [21-1] and [-12-2] have [011]* in common."""
+        sheaf = (0, 1, -1), (2, 1, -1), (-1, 2, -2)
+        for nets in itertools.permutations(net_of(triclinic, zone) for zone in sheaf):
+            found = join_on_row(nets, *LIMITS)
+            assert any(is_same(metric, triclinic) for metric in found)
+
+    def test_fitted_to_nets(self, triclinic):
+        """What long rows make of a lattice is mended by the nets as a whole."""
+        zones = (1, 1, 0), (-2, -1, 2), (0, 2, 1)
+        nets = [net_of(triclinic, zone) for zone in zones]
+        metric = reduced_metric(triclinic)
+        error = np.array([[3, -2, 1], [-2, 4, 2], [1, 2, -3]]) * 2e-6
+        fitted = fitted_to_nets(metric + error, nets)
+        assert abs(fitted - metric).max() < abs(error).max() / 10
+        other = net_of(direct_basis((4.4, 5.9, 7.3, 90, 90, 90)), (1, 1, 0))
+        assert fitted_to_nets(metric, [*nets, other]) is None
 
     def test_wrong_net(self, triclinic):
         nets = [net_of(triclinic, zone) for zone in GENERAL[:2]]

@@ -23,6 +23,7 @@ from tests.models.conftest import SMALL
 from tests.simulation.crystals import make_phase
 
 CLASSES = (0, 1, 14, 62, 225)
+FOUND = COLUMNS.index("found")
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def made_up(n):
     """Return evidence of the right shape that means nothing."""
     generator = torch.Generator().manual_seed(1)
     table = torch.rand(n, *TABLE_SHAPE, generator=generator)
-    table[..., -1] = (table[..., -1] > 0.3).float()
+    table[..., FOUND] = (table[..., FOUND] > 0.3).float()
     return table, torch.randn(n, N_SUMMARY, generator=generator)
 
 
@@ -99,10 +100,10 @@ def test_views_show_their_lattice(model, cubic):
     assert features["lattice_read"].item() == 1
     table = features["lattice_table"][0]
     # Pm-3m: an exact cubic lattice, nothing forbidden seen; Fm-3m has another
-    assert table[220, -1] == 1
+    assert table[220, FOUND] == 1
     assert table[220, 0] < 0.2
     assert table[220, 1] == 0
-    assert table[224, -1] == 0
+    assert table[224, FOUND] == 0
 
 
 def test_evidence_counts_in_the_answer(model, cubic):

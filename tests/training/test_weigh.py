@@ -83,7 +83,7 @@ def test_the_head_learns_what_only_lattices_know():
     table[..., 0] = 5
     for row, index in enumerate(target.tolist()):
         table[row, CLASSES[index] - 1] = torch.tensor(
-            [0, 0, 0, 3, 6, 20, 0.1, 2, 10, 1]
+            [0, 0, 0, 3, 6, 20, 0.1, 2, 10, 1, 0]
         )
     summary = torch.randn(n, N_SUMMARY, generator=generator)
     samples = Samples(logs, table, summary, target, torch.arange(n))
