@@ -65,6 +65,7 @@ def rank_lattices(
         The likeliest first, each with how far it is behind that one. None at
         all where none is found and no net suggests any.
     """
+
     def assess(metrics: Sequence[np.ndarray]) -> list[tuple[float, LatticeFit]]:
         laid = [_laid_on(metric, views, nets, search) for metric in metrics]
         return [(likelihood(fit, search, wavelength), fit) for fit in laid]

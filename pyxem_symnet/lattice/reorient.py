@@ -155,10 +155,9 @@ def fitted_to_nets(metric: np.ndarray, nets: Sequence[Net]) -> np.ndarray | None
             products = products + products.T - np.diag(np.diag(products))
             slopes.append(weight * products[_UPPER])
             misfits.append(weight * (net.metric[i, j] - found[i, j]))
+    solved, *_ = np.linalg.lstsq(np.array(slopes), np.array(misfits), rcond=_RANK)
     change = np.zeros((3, 3))
-    change[_UPPER] = np.linalg.lstsq(np.array(slopes), np.array(misfits), rcond=_RANK)[
-        0
-    ]
+    change[_UPPER] = solved
     fitted = metric + change + change.T - np.diag(np.diag(change))
     if np.linalg.eigvalsh(fitted)[0] <= 0:
         return None

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lattices that views along zone axes do not tell apart."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -8,9 +10,10 @@ from pyxem_symnet.lattice import find_lattice, space_group_evidence
 from pyxem_symnet.lattice.electrons import on_ewald_sphere
 
 from .cells import direct_basis
-from .zone_views import WAVELENGTH, zone_view
+from .zone_views import WAVELENGTH, axes_across, zone_view
 
 A = 8.2
+DIRECT = direct_basis((A, A, A, 90, 90, 90))
 # In planes across these, all reflections of a face-centred lattice have even indices
 EVEN = ((1, 0, 0), (0, 1, 0), (0, 2, 1))
 # The primitive cell of the face-centred lattice, and of that of all even reflections
@@ -21,23 +24,22 @@ def not_centred(hkl):
     return (hkl % 2).any(1) & (hkl % 2 == 0).any(1)
 
 
-def views_of(zones, direct=None, absent=not_centred):
-    direct = direct_basis((A, A, A, 90, 90, 90)) if direct is None else direct
+def views_of(zones, angles=(0.0, 0.4, 0.8)):
+    """Return views of the face-centred lattice along zone axes."""
     return [
-        zone_view(direct, zone, angle=0.4 * n, absent=absent)
-        for n, zone in enumerate(zones)
+        zone_view(DIRECT, zone, angle=angle, absent=not_centred)
+        for zone, angle in zip(zones, angles, strict=True)
     ]
 
 
-def with_odd_spots(view):
-    """Return the view along [100] with spots of odd indices that are on the sphere."""
-    odd = np.array([(1, k, l) for k in range(-9, 10, 2) for l in range(-9, 10, 2)])
-    vectors = odd / A
-    height = on_ewald_sphere(vectors[:, 1:], WAVELENGTH)[:, 2]
-    radius = np.hypot(*vectors[:, 1:].T)
-    # Beside the plane through the origin by 1 / A, these are near the sphere
-    seen = abs(vectors[:, 0] - height) < 0.106
-    xy = vectors[seen & (radius > 0.7), 1:]
+def with_odd_spots(view, zone):
+    """Return the view with spots of odd indices that are near the Ewald sphere."""
+    numbers = range(-9, 10, 2)
+    odd = np.array(list(itertools.product(numbers, repeat=3)))
+    vectors = odd / A @ axes_across(zone).T
+    sphere = on_ewald_sphere(vectors[:, :2], WAVELENGTH)
+    seen = abs(vectors[:, 2] - sphere[:, 2]) < 0.018
+    xy = vectors[seen & (np.hypot(*vectors[:, :2].T) < 1), :2]
     return np.concatenate([view, np.column_stack([xy, np.ones(len(xy))])])
 
 
@@ -63,6 +65,15 @@ class TestAlternatives:
     def test_all_explain_the_views(self, even):
         for other in even.alternatives:
             assert other.n_matched == even.n_matched
+
+    def test_few_spots_beside_the_planes_tell(self):
+        zones = ((1, 0, 0), (0, 1, 0), (3, 2, 2))
+        views = views_of(zones, angles=(0.0, 0.4, 0.0))
+        assert find_lattice(views).volume == pytest.approx(HALF, rel=1e-2)
+        n_before = len(views[2])
+        views[2] = with_odd_spots(views[2], zones[2])
+        assert 0 < len(views[2]) - n_before < n_before
+        assert find_lattice(views).volume == pytest.approx(CENTRED, rel=1e-2)
 
     def test_none_where_views_tell(self):
         """Planes across [110] and [111] show odd indices, too."""

@@ -38,13 +38,17 @@ def zone_view(direct, zone, angle=0.0, absent=None, radius=1.0, flip=False):
         hkl = hkl[~absent(hkl)]
     g = hkl @ np.linalg.inv(direct).T
     g = g[np.linalg.norm(g, axis=1) < radius]
-    z = np.array(zone) @ direct * (-1 if flip else 1)
-    z = z / np.linalg.norm(z)
-    x = np.cross(np.eye(3)[abs(z).argmin()], z)
-    x = x / np.linalg.norm(x)
-    xy = g @ np.array([x, np.cross(z, x)]).T
+    xy = g @ axes_across(np.array(zone) @ direct * (-1 if flip else 1))[:2].T
     c, s = np.cos(angle), np.sin(angle)
     return np.column_stack([xy @ np.array([[c, s], [-s, c]]), np.ones(len(xy))])
+
+
+def axes_across(direction):
+    """Return unit vectors as rows, of which the third is along a direction."""
+    z = direction / np.linalg.norm(direction)
+    x = np.cross(np.eye(3)[abs(z).argmin()], z)
+    x = x / np.linalg.norm(x)
+    return np.array([x, np.cross(z, x), z])
 
 
 def spot_list(view):
