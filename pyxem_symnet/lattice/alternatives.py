@@ -27,6 +27,8 @@ from pyxem_symnet.lattice.zones import metrics_of_nets
 
 # Likeliest lattices, of which those are looked at that have twice as many points
 _N_CENTRED = 4
+# Log likelihood that twice as many points cost that explain no further spot
+_PER_CENTRING = 3.0
 # Lattices about as likely as the likeliest: logarithm of the ratio, and how many
 _AS_LIKELY = 8.0
 _N_ALTERNATIVES = 3
@@ -75,12 +77,15 @@ def rank_lattices(
         suggested = metrics_of_nets(seen, search, shortest)
         assessed = assess([fit.metric for fit in fits] + suggested)
         likely = sorted(assessed, key=operator.itemgetter(0), reverse=True)
-        for rank, (known, fit) in enumerate(likely[:_N_CENTRED]):
+        for rank, (_, fit) in enumerate(likely[:_N_CENTRED]):
             # Where nothing is left unexplained, the likeliest's are as many as matter
             if rank == 0 or fit.n_matched < fit.n_spots:
-                for one, centred in assess(_centred(fit, shortest)):
-                    better = centred.n_matched > fit.n_matched
-                    assessed.append((one if better else min(one, known), centred))
+                # Refined as often as these are
+                again, *finer = assess([fit.metric, *_centred(fit, shortest)])
+                assessed.append(again)
+                for one, centred in finer:
+                    more = centred.n_matched > again[1].n_matched
+                    assessed.append((one if more else one - _PER_CENTRING, centred))
     else:
         assessed = [(likelihood(fit, search, wavelength), fit) for fit in fits]
     assessed.sort(key=operator.itemgetter(0), reverse=True)

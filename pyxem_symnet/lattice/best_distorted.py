@@ -161,10 +161,10 @@ class DistortedFits:
         if one.again:
             return
         one.again = True
-        fitted = share_distortion if is_shared(one.fit) else polish_distorted
+        fitted = share_distortion if one.fit.is_shared else polish_distorted
         for fit in [one.fit, *symmetrised(one.fit)]:
             fit = fitted(fit, self._views, self._frames)
-            self._judge(fit, one.without, is_shared(fit), again=True)
+            self._judge(fit, one.without, fit.is_shared, again=True)
 
     def best(self) -> LatticeFit | None:
         """Return the best lattice, None if there is none."""
@@ -175,7 +175,7 @@ class DistortedFits:
     def is_certain(self) -> bool:
         """Return whether the best is so good that no other needs to be looked for."""
         fit = self.best()
-        if fit is None or not is_shared(fit):
+        if fit is None or not fit.is_shared:
             return False
         return fit.log_likelihood > _CERTAIN * fit.n_spots
 
@@ -187,8 +187,3 @@ class DistortedFits:
 
     def _best_first(self) -> list[_Judged]:
         return sorted(self._judged, key=_log_likelihood, reverse=True)
-
-
-def is_shared(fit: LatticeFit) -> bool:
-    """Return whether a lattice was fitted with a common distortion."""
-    return any(view.frame is not None for view in fit.views)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyxem_symnet.lattice.alternatives import rank_lattices, with_alternatives
-from pyxem_symnet.lattice.best_distorted import DistortedFits, is_shared
+from pyxem_symnet.lattice.best_distorted import DistortedFits
 from pyxem_symnet.lattice.candidates import (
     candidate_metrics,
     distinct,
@@ -52,6 +52,8 @@ from pyxem_symnet.lattice.sharpen import sharpen
 _DECIMALS = 5
 # The coarse search is left out where the precise one explains this share of spots
 _EXPLAINED = 0.8
+# That which nets alone suggest should explain this share
+_EXPLAINED_BY_NETS = 0.95
 # Views that a lattice is looked at with first: those of most spots
 _FIRST_VIEWS = 6
 _FIRST_ORIENTATIONS = 150
@@ -151,19 +153,20 @@ def find_lattice(
     fits, shortest = _search(spots, PRECISE)
     nets = find_nets(spots, PRECISE)
     ranked = rank_lattices(fits, spots, nets, PRECISE, shortest, wavelength)
-    fits = []
     sharpened: list[LatticeFit] = []
     if ranked:
         fit = polish_fit(ranked[0], spots, PRECISE)
         other = without_ellipse(fit, spots, frames) if common_distortion else None
         if other is not None:
             fit = other
-        if fit.n_matched > _EXPLAINED * fit.n_spots:
+        explained = _EXPLAINED if fits else _EXPLAINED_BY_NETS
+        if fit.n_matched > explained * fit.n_spots:
             # The others are those of the views with the ellipse
             ranked = ranked[1:] if other is None else []
             return with_alternatives(fit, ranked, spots, PRECISE, wavelength)
-        fits = [fit] if fit.n_matched else []
-        sharp = sharpen(fit, spots, shortest)
+        # What nets alone suggest is the lattice, or nothing
+        fits = [fit] if fits and fit.n_matched else []
+        sharp = sharpen(fit, spots, shortest) if fits else None
         if sharp is not None:
             if sharp.n_matched > _EXPLAINED * sharp.n_spots:
                 return sharp
@@ -192,7 +195,7 @@ def find_lattice(
     fit = max(fits, key=_log_likelihood, default=None)
     if fit is None:
         return None
-    if fit.coarse and is_shared(fit):
+    if fit.coarse and fit.is_shared:
         precise = without_ellipse(fit, spots, frames)
         if precise is not None:
             return precise

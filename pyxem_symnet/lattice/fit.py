@@ -97,6 +97,11 @@ class LatticeFit:
         return int(sum(view.matched.sum() for view in self.views))
 
     @property
+    def is_shared(self) -> bool:
+        """Whether a distortion that all views have in common was undone."""
+        return any(view.frame is not None for view in self.views)
+
+    @property
     def volume(self) -> float:
         """Volume of the primitive cell in Å³."""
         return 1 / math.sqrt(np.linalg.det(self.metric))

@@ -28,7 +28,7 @@ _MOST_PLANES = 60
 # Sides and the diagonal of a net's basis
 _CORNERS = np.array([(1, 0), (0, 1), (1, 1)])
 # Errors of a lattice that is not fitted yet, in those of a net
-_LOOSER = 5.0
+_LOOSER = 10.0
 # Smaller singular values are of what no net tells
 _RANK = 1e-4
 _UPPER = np.triu_indices(3)

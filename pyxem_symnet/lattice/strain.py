@@ -95,9 +95,8 @@ def strain_information(fit: LatticeFit) -> StrainInformation:
         left = max(n_residuals - 6 - n_free * len(fit.views), 1)
         spread = float(np.median(abs(np.concatenate(residuals))))
         error = max(_DEVIATION * math.sqrt(n_residuals / left) * spread, error)
-    shared = any(view.frame is not None for view in fit.views)
     # First in the equations of a view is what it is free in, last are the strains
-    first = N_SHARED if shared else N_OWN
+    first = N_SHARED if fit.is_shared else N_OWN
     n_free = min(n_free, first)
     precision = np.zeros((N_ALL - first, N_ALL - first))
     # A series hardly tells one of two numbers, so that what is typical counts: once
@@ -115,7 +114,7 @@ def strain_information(fit: LatticeFit) -> StrainInformation:
             N_ALL,
             DISTORTION * math.sqrt(times),
         )
-        if shared:
+        if fit.is_shared:
             order = shared_parameters(view.frame)
             normal = order.T @ normal @ order
         own = np.arange(n_free)
@@ -126,7 +125,7 @@ def strain_information(fit: LatticeFit) -> StrainInformation:
         mixed = normal[np.ix_(own, common)]
         taken_out = mixed.T @ np.linalg.solve(normal[np.ix_(own, own)], mixed)
         precision += normal[first:N_ALL, first:N_ALL] - taken_out
-    if shared:
+    if fit.is_shared:
         common, mixed = precision[:2, :2], precision[:2, 2:]
         precision = precision[2:, 2:] - mixed.T @ np.linalg.solve(common, mixed)
     precision = precision + _DAMPING * np.eye(6)

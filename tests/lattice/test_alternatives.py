@@ -53,7 +53,8 @@ class TestAlternatives:
         assert even.n_matched == even.n_spots
         assert even.volume == pytest.approx(HALF, rel=1e-3)
         volumes = [other.volume for other in even.alternatives]
-        assert any(volume == pytest.approx(CENTRED, rel=1e-3) for volume in volumes)
+        # What planes do not tell of it stays as it was found
+        assert any(volume == pytest.approx(CENTRED, rel=5e-3) for volume in volumes)
 
     def test_the_likeliest_are_first(self, even):
         behind = [other.behind for other in even.alternatives]
