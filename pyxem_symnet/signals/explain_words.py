@@ -171,7 +171,20 @@ def _lattice(fit: LatticeFit) -> str:
         f"A lattice explains {share} of {counted(fit.n_spots, 'spot')} in "
         f"{counted(len(fit.views), 'pattern')}{turned}. Its reduced primitive cell: "
         f"{a:.2f}, {b:.2f} and {c:.2f} Å, {alpha}, {beta} and {gamma} degrees."
-        f"{distorted}"
+        f"{distorted}{_alternatives(fit)}"
+    )
+
+
+def _alternatives(fit: LatticeFit) -> str:
+    if not fit.alternatives:
+        return ""
+    others = counted(len(fit.alternatives), "other lattice")
+    explain = "explains" if len(fit.alternatives) == 1 else "explain"
+    volumes = _listed([round(other.volume) for other in fit.alternatives])
+    return (
+        f" Its volume is {fit.volume:.0f} Å³; {others}, of {volumes} Å³, {explain} these "
+        "patterns about as well and may be the crystal's. A pattern along another "
+        "direction would tell."
     )
 
 

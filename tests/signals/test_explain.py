@@ -364,6 +364,14 @@ class TestWords:
         fit = replace(fit, distortion=(0.0, 0.01))
         words = " ".join(replace(pooled, lattice=fit).findings())
         assert "distorted to an ellipse of 1.020 along 45°" in words
+        assert "other lattice" not in words
+        half = LatticeFit(np.diag([1 / 16, 1 / 25, 1 / 9.0]), (view,), 6, 1.0, False)
+        words = " ".join(
+            replace(pooled, lattice=replace(fit, alternatives=(half,))).findings()
+        )
+        assert (
+            "Its volume is 120 Å³; 1 other lattice, of 60 Å³, explains these" in words
+        )
 
     def test_preparation(self, pooled):
         text = " ".join(pooled.preparation())
