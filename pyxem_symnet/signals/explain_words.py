@@ -182,8 +182,8 @@ def _alternatives(fit: LatticeFit) -> str:
     explain = "explains" if len(fit.alternatives) == 1 else "explain"
     volumes = _listed([round(other.volume) for other in fit.alternatives])
     return (
-        f" Its volume is {fit.volume:.0f} Å³; {others}, of {volumes} Å³, {explain} these "
-        "patterns about as well and may be the crystal's. A pattern along another "
+        f" Its volume is {fit.volume:.0f} Å³; {others}, of {volumes} Å³, {explain} "
+        "these patterns about as well and may be the crystal's. One along another "
         "direction would tell."
     )
 
