@@ -37,7 +37,7 @@ _DEVIATION = 1.4826
 _LEAST_ERROR = 1e-5
 # Excitation errors of a view are not independent: its tilt is less well known than
 # its spots by themselves say, by this factor. Of 136 lattices of simulated zone axes
-# the fewest are taken for less symmetric, or more, with four to six
+# the fewest are taken for less symmetric, or more, with four or five
 _TILT_ERRORS = 5.0
 # Strains of the plane of the detector, alike in all directions, and the least size
 _IN_PLANE = np.zeros((3, 3, 3))
