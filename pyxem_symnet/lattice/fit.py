@@ -129,12 +129,14 @@ class SeriesFit(LatticeFit):
 
     Parameters
     ----------
-    metric, views, n_spots, log_likelihood, coarse, alternatives, behind
-        As of :class:`LatticeFit`. There are no alternatives.
+    metric, views, n_spots, log_likelihood, coarse
+        As of :class:`LatticeFit`.
     distortion
         As of :class:`LatticeFit`. How far patterns are stretched along
         the axis is not seen in them: it is what makes the lattice
         symmetric, if a typical distortion does, and otherwise nothing.
+    alternatives, behind
+        As of :class:`LatticeFit`. None are looked for.
     axis
         Azimuth of the axis of rotation in degrees, from x towards y.
     step
