@@ -89,9 +89,8 @@ def rank_lattices(
     else:
         assessed = [(likelihood(fit, search, wavelength), fit) for fit in fits]
     assessed.sort(key=operator.itemgetter(0), reverse=True)
-    return [
-        dataclasses.replace(fit, behind=assessed[0][0] - one) for one, fit in assessed
-    ]
+    best = assessed[0][0] if assessed else 0.0
+    return [dataclasses.replace(fit, behind=float(best - one)) for one, fit in assessed]
 
 
 def with_alternatives(
@@ -124,10 +123,11 @@ def with_alternatives(
         if any(_is_same(other, known) for known in (fit, *kept)):
             continue
         other = polish_fit(other, views, search)
-        behind = best - likelihood(other, search, wavelength)
+        behind = float(best - likelihood(other, search, wavelength))
         if behind < _AS_LIKELY:
             kept.append(dataclasses.replace(other, behind=max(behind, 0.0)))
-    return dataclasses.replace(fit, alternatives=tuple(kept), behind=0.0)
+    kept.sort(key=operator.attrgetter("behind"))
+    return dataclasses.replace(fit, alternatives=tuple(kept))
 
 
 def _centred(fit: LatticeFit, shortest: float) -> list[np.ndarray]:

@@ -137,10 +137,9 @@ def space_group_evidence(
         evidence = _of_lattice(other, wavelength)
         if evidence is not None:
             rows, scores, _ = evidence
-            rows[:, -1] = np.where(rows[:, -2] > 0, other.behind, 0.0)
-            better = scores - other.behind > best + _MARGIN
+            better = scores > best + _MARGIN
             table[better] = rows[better]
-            best[better] = scores[better] - other.behind
+            best[better] = scores[better]
     return Evidence(table, summary)
 
 
@@ -192,6 +191,7 @@ def _of_lattice(
                         - min(0.5 * chi_square, _MOST_UNLIKE)
                         - _PER_SEEN * n_seen
                         + absence
+                        - fit.behind
                     )
                     if score > best[numbers[0]] + _MARGIN:
                         best[numbers] = score
@@ -206,7 +206,7 @@ def _of_lattice(
                             min(chi_square, -2 * UNLIKE),
                             shape,
                             1,
-                            0,
+                            fit.behind,
                         )
     summary = {
         **{f"deviation_{system}": deviations[system] for system in SYSTEMS},

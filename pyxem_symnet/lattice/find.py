@@ -161,7 +161,7 @@ def find_lattice(
             fit = other
         explained = _EXPLAINED if fits else _EXPLAINED_BY_NETS
         if fit.n_matched > explained * fit.n_spots:
-            # The others are those of the views with the ellipse
+            # The others were found in views whose ellipse is undone now
             ranked = ranked[1:] if other is None else []
             return with_alternatives(fit, ranked, spots, PRECISE, wavelength)
         # What nets alone suggest is the lattice, or nothing

@@ -77,7 +77,8 @@ class LatticeFit:
         numbers of :mod:`~pyxem_symnet.lattice.distortion`. The most typical
         one where each view has its own.
     alternatives
-        Other lattices that explain the views about as well.
+        Other lattices that explain the views about as well, the likeliest
+        first.
     behind
         Of one of these, logarithm of how much likelier the first one is.
     """
