@@ -10,6 +10,7 @@ lengths, then the pairs of spots, then some of the views and last all of them.
 from __future__ import annotations
 
 import dataclasses
+import math
 import operator
 from collections.abc import Sequence
 
@@ -38,7 +39,8 @@ from pyxem_symnet.lattice.indexing import (
 )
 from pyxem_symnet.lattice.metric import is_plausible, reduce_metric
 from pyxem_symnet.lattice.nets import find_nets
-from pyxem_symnet.lattice.polish import polish_fit
+from pyxem_symnet.lattice.one_view import find_lattice_of_view, lattices_of_view
+from pyxem_symnet.lattice.polish import polish_fit, typical_error
 from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
 from pyxem_symnet.lattice.search import (
     COARSE,
@@ -54,6 +56,13 @@ _DECIMALS = 5
 _EXPLAINED = 0.8
 # That which nets alone suggest should explain this share
 _EXPLAINED_BY_NETS = 0.95
+# So should that of one of the views
+_EXPLAINED_BY_ONE = 0.95
+# Views whose lattices are looked at, and lattices without a symmetry of each
+_N_SUGGESTING = 4
+# Errors of its spots in 1/Å: none is better, and at most
+_EXACT, _PRECISE_ENOUGH = 2e-5, 5e-4
+_N_WITHOUT_SYMMETRY = 12
 # Views that a lattice is looked at with first: those of most spots
 _FIRST_VIEWS = 6
 _FIRST_ORIENTATIONS = 150
@@ -150,7 +159,12 @@ def find_lattice(
     if not used:
         return None
     spots, frames = map(list, zip(*used, strict=True))
-    fits, shortest = _search(spots, PRECISE)
+    if len(spots) == 1:
+        return find_lattice_of_view(spots[0])
+    fits = _suggested_by_views(spots, PRECISE)
+    shortest = PRECISE.tolerance * _TOLERANCES
+    if not fits:
+        fits, shortest = _search(spots, PRECISE)
     nets = find_nets(spots, PRECISE)
     ranked = rank_lattices(fits, spots, nets, PRECISE, shortest, wavelength)
     sharpened: list[LatticeFit] = []
@@ -235,6 +249,26 @@ def spot_list(view: np.ndarray, wavelength: float) -> SpotList:
     distances = np.hypot(view[:, 0], view[:, 1]).round(_DECIMALS)
     view = view[np.argsort(distances, kind="stable")]
     return SpotList(on_ewald_sphere(view[:, :2], wavelength), view[:, 2].copy())
+
+
+def _suggested_by_views(views: list[SpotList], search: Search) -> list[LatticeFit]:
+    """Return the lattice of one of the views, if it explains all of them exactly."""
+    first = sorted(views, key=lambda view: -min(len(view.vectors), search.n_spots))
+    best = []
+    for view in first[:_N_SUGGESTING]:
+        suggested = lattices_of_view(view, _N_WITHOUT_SYMMETRY)
+        fits = [index_views(one.metric, views, search) for one in suggested]
+        fits.sort(key=lambda fit: -fit.n_matched)
+        for fit in fits[:_N_REFINED_FEW]:
+            fit = _refine(fit, views, search, _MOST_REFINEMENTS)
+            polished = polish_fit(fit, views, search)
+            if polished.n_matched > _EXPLAINED_BY_ONE * polished.n_spots:
+                error = typical_error(polished.reciprocal_basis, polished.views)
+                best.append((error, fit))
+                if error < _EXACT:
+                    return [fit]
+    error, fit = min(best, key=operator.itemgetter(0), default=(math.inf, None))
+    return [fit] if error < _PRECISE_ENOUGH else []
 
 
 def _search(

@@ -50,15 +50,38 @@ def reduce_metric(metric):
     ndarray
         Of shape (3, 3).
     """
-    reduced = metric.copy()
-    for _ in range(_MOST_ROUNDS):
-        if not _shorten_by_one(reduced) and not _shorten_by_two(reduced):
-            break
-    return reduced
+    return reduce_basis(metric)[0]
 
 
 @njit(cache=True, nogil=True)
-def _shorten_by_one(metric):
+def reduce_basis(metric):
+    """Return the metric in a basis of three shortest vectors, and these vectors.
+
+    Parameters
+    ----------
+    metric
+        As for :func:`reduce_metric`.
+
+    Returns
+    -------
+    reduced
+        As of :func:`reduce_metric`.
+    vectors
+        Indices of the shortest vectors in the basis of the metric, as
+        rows, of shape (3, 3), floating point.
+    """
+    reduced = metric.copy()
+    vectors = np.eye(3)
+    for _ in range(_MOST_ROUNDS):
+        if not _shorten_by_one(reduced, vectors) and not _shorten_by_two(
+            reduced, vectors
+        ):
+            break
+    return reduced, vectors
+
+
+@njit(cache=True, nogil=True)
+def _shorten_by_one(metric, vectors):
     """Subtract from each vector multiples of each other, in place."""
     changed = False
     for i in range(3):
@@ -76,12 +99,13 @@ def _shorten_by_one(metric):
             metric[j, j] = (
                 metric[j, j] - 2 * times * product + times * times * metric[i, i]
             )
+            vectors[j] -= times * vectors[i]
             changed = True
     return changed
 
 
 @njit(cache=True, nogil=True)
-def _shorten_by_two(metric):
+def _shorten_by_two(metric, vectors):
     """Add to the longest vector the others or their opposites, in place."""
     c = 0
     for i in range(1, 3):
@@ -111,6 +135,7 @@ def _shorten_by_two(metric):
     metric[a, c] = metric[c, a]
     metric[b, c] = metric[c, b]
     metric[c, c] = shortest
+    vectors[c] += add_a * vectors[a] + add_b * vectors[b]
     return True
 
 

@@ -60,7 +60,7 @@ def read_lattice(views: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray] |
         is, of shape (:data:`N_SUMMARY`,). None if there are fewer than
         two views, or no lattice explains them.
     """
-    if len(views) < 2:
+    if not views:
         return None
     views, turns = zip(*map(_in_its_own_frame, views), strict=True)
     # Here, since a training node has neither numba nor spglib

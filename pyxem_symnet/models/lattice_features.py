@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,14 +26,16 @@ if TYPE_CHECKING:
 #: Feature that says of which crystals a lattice was found
 LATTICE_READ = "lattice_read"
 
-#: Feature that says which of these are those of rotation series
+#: Features that say which of these are those of rotation series, and of single views
 OF_SERIES = "lattice_of_series"
+OF_ONE_VIEW = "lattice_of_one_view"
 
 
 def with_lattices(
     features: dict[str, Tensor],
     kept_views: KeptViews,
     fits: Sequence[LatticeFit | None] | None = None,
+    fewest_views: int = 1,
 ) -> dict[str, Tensor]:
     """Replace the views that were kept by what their lattices say.
 
@@ -45,6 +48,8 @@ def with_lattices(
     fits
         For each crystal its lattice if it is known already; otherwise
         None.
+    fewest_views
+        Fewest views that a lattice is looked for in.
 
     Returns
     -------
@@ -59,12 +64,15 @@ def with_lattices(
     like = features["n_views"]
     read = like.new_zeros(len(kept), 1)
     of_series = like.new_zeros(len(kept), 1)
+    of_one = like.new_zeros(len(kept), 1)
     table = like.new_zeros(len(kept), *TABLE_SHAPE)
     summary = like.new_zeros(len(kept), N_SUMMARY)
     for index, crystal in enumerate(kept):
         fit = None if fits is None else fits[index]
         if fit is None:
-            evidence = read_lattice(kept_views.views(crystal, alike[index]))
+            views = kept_views.views(crystal, alike[index])
+            of_one[index] = len(views) == 1
+            evidence = read_lattice(views) if len(views) >= fewest_views else None
         else:
             of_series[index] = 1
             evidence = describe_lattice(fit, len(fit.views))
@@ -75,6 +83,7 @@ def with_lattices(
     return rest | {
         LATTICE_READ: read,
         OF_SERIES: of_series,
+        OF_ONE_VIEW: of_one,
         "lattice_table": table,
         "lattice": summary,
     }
@@ -84,7 +93,7 @@ def weigh_lattices(
     answer: Tensor,
     features: dict[str, Tensor],
     head: EvidenceHead,
-    of_series: EvidenceHead | None = None,
+    others: Mapping[str, EvidenceHead | None] = MappingProxyType({}),
 ) -> Tensor:
     """Weigh a network's probabilities against what lattices say.
 
@@ -97,8 +106,9 @@ def weigh_lattices(
         Those of :func:`with_lattices`. Without them nothing is changed.
     head
         Network that weighs.
-    of_series
-        That for the lattices of rotation series, None for the same.
+    others
+        Networks for lattices of their own kind, by the feature that says
+        which these are; where one is None, `head` weighs those, too.
 
     Returns
     -------
@@ -107,9 +117,14 @@ def weigh_lattices(
     """
     if LATTICE_READ not in features:
         return answer
-    read = features[LATTICE_READ].flatten() > 0
-    series = features[OF_SERIES].flatten() > 0
-    for chosen, weigh in ((read & ~series, head), (read & series, of_series or head)):
+    rest = features[LATTICE_READ].flatten() > 0
+    parts = []
+    for kind, other in others.items():
+        if other is not None:
+            own = rest & (features[kind].flatten() > 0)
+            rest = rest & ~own
+            parts.append((own, other))
+    for chosen, weigh in (*parts, (rest, head)):
         if chosen.any():
             logs = answer[chosen].clamp_min(torch.finfo(torch.float32).tiny).log()
             evidence = (features[name][chosen] for name in ("lattice_table", "lattice"))

@@ -17,7 +17,12 @@ from pyxem_symnet.descriptors.pairs import PairMap
 from pyxem_symnet.descriptors.radial import RadialProfile
 from pyxem_symnet.descriptors.spots import Spots
 from pyxem_symnet.models.evidence import EvidenceHead
-from pyxem_symnet.models.lattice_features import weigh_lattices, with_lattices
+from pyxem_symnet.models.lattice_features import (
+    OF_ONE_VIEW,
+    OF_SERIES,
+    weigh_lattices,
+    with_lattices,
+)
 from pyxem_symnet.models.readout import SpotNetwork, merge_settings
 from pyxem_symnet.models.sums import ALIKE, KEPT
 from pyxem_symnet.models.view_features import (
@@ -95,12 +100,16 @@ class ViewSetMSDN(SpotNetwork):
         Whether lattices of rotation series are weighed by a network of
         their own. They are far surer than those of views in unknown
         orientations.
+    single
+        Whether lattices are looked for in single views, too, and weighed
+        by a network of their own.
 
     Raises
     ------
     ValueError
         If no stream is left, a network setting is unknown, or lattices of
-        series are to be weighed where no lattice is looked for.
+        series or single views are to be weighed where no lattice is looked
+        for.
     """
 
     def __init__(
@@ -114,9 +123,11 @@ class ViewSetMSDN(SpotNetwork):
         lattice: dict | None = None,
         net: dict | None = None,
         series: bool = False,
+        single: bool = False,
     ):
-        if series and lattice is None:
-            raise ValueError("series needs a model that looks for lattices.")
+        for name, asked in (("series", series), ("single", single)):
+            if asked and lattice is None:
+                raise ValueError(f"{name} needs a model that looks for lattices.")
         super().__init__(classes, finder)
         # They may come in any number and order
         self.ordered_views = None
@@ -130,6 +141,7 @@ class ViewSetMSDN(SpotNetwork):
         self.lattice = None if lattice is None else KeptViews(**lattice)
         self.evidence = None if lattice is None else EvidenceHead(self.classes)
         self.evidence_of_series = EvidenceHead(self.classes) if series else None
+        self.evidence_of_one = EvidenceHead(self.classes) if single else None
         self.most_looked_at = {
             "image": network["training_images"],
             "net": network["training_nets"],
@@ -153,6 +165,7 @@ class ViewSetMSDN(SpotNetwork):
             settings[name] = None if module is None else dict(module.settings)
         settings["network"] = copy.deepcopy(self._network)
         settings["series"] = self.evidence_of_series is not None
+        settings["single"] = self.evidence_of_one is not None
         return settings
 
     def accumulate(
@@ -294,8 +307,8 @@ class ViewSetMSDN(SpotNetwork):
         """
         features = self.read_lattices(features)
         answer = super().probabilities(features)
-        heads = self.evidence, self.evidence_of_series
-        return weigh_lattices(answer, features, *heads)
+        others = {OF_SERIES: self.evidence_of_series, OF_ONE_VIEW: self.evidence_of_one}
+        return weigh_lattices(answer, features, self.evidence, others)
 
     def read_lattices(
         self,
@@ -320,8 +333,9 @@ class ViewSetMSDN(SpotNetwork):
         -------
         features
             "kept" and "alike" are gone, and there are "lattice_read" of shape
-            (crystals, 1), one where there is a lattice; "lattice_of_series", of the
-            same shape, one where it is that of a series; "lattice_table"
+            (crystals, 1), one where there is a lattice; "lattice_of_series" and
+            "lattice_of_one_view", of the same shape, one where it is that of
+            a series or of a single view; "lattice_table"
             of shape (crystals, 230, columns) and "lattice" of shape
             (crystals, values), as
             :func:`~pyxem_symnet.models.evidence.read_lattice` returns
@@ -330,7 +344,8 @@ class ViewSetMSDN(SpotNetwork):
         """
         if KEPT not in features:
             return features
-        return with_lattices(features, self.lattice, fits)
+        fewest = 2 if self.evidence_of_one is None else 1
+        return with_lattices(features, self.lattice, fits, fewest)
 
     def _look_at(self, name: str, features: dict[str, Tensor]) -> dict[str, Tensor]:
         n_drawn = features[f"{name}_n_drawn"].flatten()

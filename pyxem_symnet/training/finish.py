@@ -26,10 +26,12 @@ from pyxem_symnet.training.metrics import summarise
 from pyxem_symnet.training.weigh import find_evidence, fit_head, gather_samples
 
 #: Validation crystals that teach how far to believe lattices; and samples of them,
-#: and their seed, of views and of rotation series
+#: and their seed, of views, of rotation series and of
+#: single views
 _LATTICE_CRYSTALS = 6000
 _LATTICE_SAMPLES, _LATTICE_SEED = 2000, 5
 _SERIES_SAMPLES, _SERIES_SEED = 700, 6
+_SINGLE_SAMPLES, _SINGLE_SEED = 9000, 8
 
 #: Crystals that a model which looks for lattices is measured on at most, of which
 #: each takes about a second
@@ -271,31 +273,33 @@ def _learn_to_weigh(
     except NoCrystalsError:
         report_line("lattices are not used: no crystal is in the validation split")
         return
-    for kind, head, keep, n_samples, seed in (
-        ("lattices", model.evidence, model.lattice, _LATTICE_SAMPLES, _LATTICE_SEED),
-        ("series", model.evidence_of_series, None, _SERIES_SAMPLES, _SERIES_SEED),
+    for kind, head, n_samples, seed in (
+        ("views", model.evidence, _LATTICE_SAMPLES, _LATTICE_SEED),
+        ("series", model.evidence_of_series, _SERIES_SAMPLES, _SERIES_SEED),
+        ("single", model.evidence_of_one, _SINGLE_SAMPLES, _SINGLE_SEED),
     ):
         if head is None:
             continue
         files = find_evidence(
             crystals,
-            keep,
+            model.lattice,
             folder / "evidence",
             n_samples,
+            kind=kind,
             seed=seed,
             n_workers=n_workers,
             progress=lambda done, total, kind=kind: report_line(
-                f"{kind} {done} of {total}"
+                f"lattices of {kind} {done} of {total}"
             ),
         )
         try:
-            samples = gather_samples(model, crystals, files, seed, series=keep is None)
+            samples = gather_samples(model, crystals, files, seed, kind=kind)
         except NoCrystalsError as error:
-            report_line(f"{kind} are not used: {error}")
+            report_line(f"lattices of {kind} are not used: {error}")
             continue
-        if head is model.evidence_of_series:
+        if head is not model.evidence:
             # What is alike in both is known already
             head.load_state_dict(model.evidence.state_dict())
         loss = fit_head(head, samples)
         before = nn.functional.nll_loss(samples.log_probabilities, samples.target)
-        report_line(f"loss {before:.3f} by the network, {loss:.3f} with {kind}")
+        report_line(f"loss {before:.3f} by the network, {loss:.3f} with lattices")

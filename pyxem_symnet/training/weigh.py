@@ -47,6 +47,18 @@ _SERIES_VIEWS = (15, 80)
 _SERIES_SPANS = (25.0, 140.0)
 _SERIES_SPOTS = 96
 
+#: The same of single views: of patterns that are not precise no lattice is found
+_SINGLE_PROTOCOLS = {
+    "clean-2": 0.5,
+    "noisy-2": 0.12,
+    "thick-1": 0.03,
+    "thick-clean-1": 0.35,
+}
+_SINGLE_ORIENTATIONS = {"random": 0.7, "zone": 0.3}
+
+#: What samples are of: views of any number, rotation series or single views
+KINDS = ("views", "series", "single")
+
 #: Samples between one seed and the next
 _APART = 2_000_000
 
@@ -83,10 +95,13 @@ class Samples(NamedTuple):
 class _Evidence:
     """What lattices say, a part of the samples at a time."""
 
-    def __init__(self, crystals: PackedReflections, keep: KeptViews | None, seed: int):
+    def __init__(
+        self, crystals: PackedReflections, keep: KeptViews, seed: int, kind: str
+    ):
         self.crystals = crystals
         self.keep = keep
         self.seed = seed
+        self.kind = kind
 
     @torch.no_grad()
     def __call__(self, part: int) -> dict[str, np.ndarray]:
@@ -104,10 +119,11 @@ class _Evidence:
         }
 
     def _read(self, number: int) -> tuple[np.ndarray, np.ndarray] | None:
-        if self.keep is None:
+        if self.kind == "series":
             _, spots, step, energy = draw_series(self.crystals, number, self.seed)
             return read_series(spots.to_arrays(), step, energy)
-        spots = draw_sample(self.crystals, number, self.seed)[1]
+        draw = draw_single if self.kind == "single" else draw_sample
+        spots = draw(self.crystals, number, self.seed)[1]
         together = torch.zeros(len(spots.intensities), dtype=torch.long)
         kept = self.keep(spots, together, 1)[0]
         alike = self.keep.count_alike(spots, together, 1)[0]
@@ -139,6 +155,24 @@ def draw_sample(
     )
     if float(torch.rand(1, generator=generator)) < _REPEATED:
         rotations = repeat_grains(rotations, generator)
+    return crystal, protocol.draw(crystals[crystal], rotations, generator)
+
+
+def draw_single(
+    crystals: PackedReflections, number: int, seed: int
+) -> tuple[int, Spots]:
+    """Return the crystal of a sample and its only view.
+
+    Parameters
+    ----------
+    crystals, number, seed
+        As for :func:`draw_sample`.
+    """
+    crystal, generator = _choose_crystal(crystals, number, seed)
+    protocol = PROTOCOLS[choose(_SINGLE_PROTOCOLS, generator)]
+    orientation = choose(_SINGLE_ORIENTATIONS, generator)
+    lattice = crystals.conventional_lattice[crystal]
+    rotations = draw_rotations(orientation, lattice, 1, generator)
     return crystal, protocol.draw(crystals[crystal], rotations, generator)
 
 
@@ -194,10 +228,11 @@ def _choose_views(fewest: int, most: int, generator: torch.Generator) -> int:
 
 def find_evidence(
     crystals: PackedReflections,
-    keep: KeptViews | None,
+    keep: KeptViews,
     folder: str | Path,
     n_samples: int,
     *,
+    kind: str = "views",
     seed: int = 0,
     n_workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -212,11 +247,13 @@ def find_evidence(
     crystals
         Crystals of the validation split.
     keep
-        Of the model; None for rotation series, of which all views count.
+        Of the model. Of rotation series, all views count.
     folder
         Where to write. It is made if it does not exist.
     n_samples
         Number of samples, rounded up to hundreds.
+    kind
+        One of :data:`KINDS`.
     seed
         Seed of the samples.
     n_workers
@@ -226,9 +263,9 @@ def find_evidence(
     """
     folder = Path(folder)
     n_parts = -(-n_samples // _PART)
-    kind = "series" if keep is None else "evidence"
-    files = [folder / f"{kind}-{seed}-{part:04d}.npz" for part in range(n_parts)]
-    make = _Evidence(crystals, keep, seed)
+    name = "evidence" if kind == "views" else kind
+    files = [folder / f"{name}-{seed}-{part:04d}.npz" for part in range(n_parts)]
+    make = _Evidence(crystals, keep, seed, kind)
     write_parts(make, files, n_workers=n_workers, progress=progress)
     return files
 
@@ -240,7 +277,7 @@ def gather_samples(
     files: list[Path],
     seed: int = 0,
     *,
-    series: bool = False,
+    kind: str = "views",
 ) -> Samples:
     """Return samples with what the network says of them.
 
@@ -254,8 +291,8 @@ def gather_samples(
         As :func:`find_evidence` returned them.
     seed
         Seed they were made with.
-    series
-        Whether they are of rotation series.
+    kind
+        One of :data:`KINDS`.
 
     Raises
     ------
@@ -263,7 +300,7 @@ def gather_samples(
         If lattices of fewer than two crystals were found.
     """
     model.eval()
-    draw = draw_series if series else draw_sample
+    draw = dict(zip(KINDS, (draw_sample, draw_series, draw_single), strict=True))[kind]
     columns: list[list[Tensor]] = [[] for _ in Samples._fields]
     class_of = {number: index for index, number in enumerate(model.classes)}
     for file in files:
