@@ -60,6 +60,8 @@ _EXPLAINED_BY_NETS = 0.95
 _EXPLAINED_BY_ONE = 0.95
 # Views whose lattices are looked at, and lattices without a symmetry of each
 _N_SUGGESTING = 4
+_FEW_VIEWS = 3
+_THIN = dataclasses.replace(PRECISE, excitation_error=0.06)
 # Errors of its spots in 1/Å: none is better, and at most
 _EXACT, _PRECISE_ENOUGH = 2e-5, 5e-4
 _N_WITHOUT_SYMMETRY = 12
@@ -161,8 +163,11 @@ def find_lattice(
     spots, frames = map(list, zip(*used, strict=True))
     if len(spots) == 1:
         return find_lattice_of_view(spots[0])
-    fits = _suggested_by_views(spots, PRECISE)
+    fits, search = _suggested_by_views(spots)
     shortest = PRECISE.tolerance * _TOLERANCES
+    if fits and search is _THIN:
+        fits = [polish_fit(fit, spots, search) for fit in fits]
+        return with_alternatives(fits[0], fits[1:], spots, search, wavelength)
     if not fits:
         fits, shortest = _search(spots, PRECISE)
     nets = find_nets(spots, PRECISE)
@@ -251,24 +256,42 @@ def spot_list(view: np.ndarray, wavelength: float) -> SpotList:
     return SpotList(on_ewald_sphere(view[:, :2], wavelength), view[:, 2].copy())
 
 
-def _suggested_by_views(views: list[SpotList], search: Search) -> list[LatticeFit]:
-    """Return the lattice of one of the views, if it explains all of them exactly."""
-    first = sorted(views, key=lambda view: -min(len(view.vectors), search.n_spots))
-    best = []
+def _suggested_by_views(views: list[SpotList]) -> tuple[list[LatticeFit], Search]:
+    """Return lattices of one of the views that explain all of them exactly.
+
+    Also returns the settings that they do so with, those of thick crystals if need
+    be: there reflections are seen farther from the Ewald sphere, or fewer.
+    """
+    first = sorted(views, key=lambda view: -min(len(view.vectors), PRECISE.n_spots))
     for view in first[:_N_SUGGESTING]:
         suggested = lattices_of_view(view, _N_WITHOUT_SYMMETRY)
-        fits = [index_views(one.metric, views, search) for one in suggested]
-        fits.sort(key=lambda fit: -fit.n_matched)
-        for fit in fits[:_N_REFINED_FEW]:
-            fit = _refine(fit, views, search, _MOST_REFINEMENTS)
-            polished = polish_fit(fit, views, search)
-            if polished.n_matched > _EXPLAINED_BY_ONE * polished.n_spots:
-                error = typical_error(polished.reciprocal_basis, polished.views)
-                best.append((error, fit))
-                if error < _EXACT:
-                    return [fit]
-    error, fit = min(best, key=operator.itemgetter(0), default=(math.inf, None))
-    return [fit] if error < _PRECISE_ENOUGH else []
+        for search in (PRECISE, _THIN) if suggested else ():
+            exact = _exact(suggested, views, search)
+            if exact:
+                return exact, search
+    return [], PRECISE
+
+
+def _exact(
+    suggested: list[LatticeFit], views: list[SpotList], search: Search
+) -> list[LatticeFit]:
+    """Return those of the lattices that explain all views exactly, refined."""
+    fits = [index_views(one.metric, views, search) for one in suggested]
+    fits.sort(key=lambda fit: -fit.n_matched)
+    found: list[tuple[float, LatticeFit]] = []
+    for fit in fits[:_N_REFINED_FEW]:
+        fit = _refine(fit, views, search, _MOST_REFINEMENTS)
+        polished = polish_fit(fit, views, search)
+        if polished.n_matched <= _EXPLAINED_BY_ONE * polished.n_spots:
+            continue
+        error = typical_error(polished.reciprocal_basis, polished.views)
+        if error < _PRECISE_ENOUGH:
+            found.append((error, fit))
+        # A few views may be of one orientation, which leaves several lattices
+        if error < _EXACT and len(views) > _FEW_VIEWS:
+            break
+    least = min((error for error, _ in found), default=0.0)
+    return [fit for error, fit in found if error < max(2 * least, _EXACT)]
 
 
 def _search(
