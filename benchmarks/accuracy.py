@@ -50,7 +50,7 @@ CURVE = (2, 8, 32, 256, 1024)
 #: of a second to two seconds of each
 FEWER_CRYSTALS = {
     "msdn-any": {
-        2: 30,
+        2: 100,
         3: 200,
         4: 60,
         8: 30,

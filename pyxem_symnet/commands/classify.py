@@ -46,6 +46,12 @@ _FILE = click.Path(exists=True, path_type=Path)
     "--candidates", metavar="N,N,...", help="Space groups to choose among, by number."
 )
 @click.option("--reciprocal-radius", type=float, help="Leave out spots beyond, in 1/Å.")
+@click.option(
+    "--lattices/--no-lattices",
+    default=None,
+    help="Whether to look for the lattice of each pattern, a tenth of a second for "
+    "each; by default if there are at most 256.",
+)
 @model_option
 @device_option
 @click.option(
@@ -65,6 +71,7 @@ def classify(
     regions: Path | None,
     candidates: str | None,
     reciprocal_radius: float | None,
+    lattices: bool | None,
     model: str,
     device: str,
     out: Path | None,
@@ -93,6 +100,7 @@ def classify(
             "ellipticity": _read_pair(ellipticity, "--ellipticity", "RATIO,ANGLE"),
             "candidates": _read_numbers(candidates),
             "reciprocal_radius": reciprocal_radius,
+            "lattices": "auto" if lattices is None else lattices,
             "model": model,
             "device": device,
             "lazy_output": False,

@@ -79,7 +79,7 @@ def classify_block(selection: np.ndarray, *blocks: np.ndarray, plan: Plan):
 
     def keep(model, part, spots):
         if model.ordered_views is None:
-            alone = len(spots) == 1
+            alone = len(spots) == 1 and not plan.lattices
             features = combine(model.accumulate(view, alone=alone) for view in spots)
         else:
             crystals = torch.arange(part.size, device=spots[0].positions.device)

@@ -134,6 +134,9 @@ class Plan:
     descans
         Path of the beam in each signal, or None for those without.
         Empty if there is no path at all.
+    lattices
+        Whether lattices of patterns that are decided on one by one are
+        looked for. Those of regions always are.
     """
 
     model: ModelReference
@@ -146,3 +149,4 @@ class Plan:
     n_threads: int | None = None
     reciprocal_radius: float | None = None
     descans: tuple[Descan | None, ...] = ()
+    lattices: bool = False

@@ -247,12 +247,21 @@ def _best_basis(points, vectors, tolerance):
                 in_plane = score
                 plane[:] = basis
     if in_plane > -np.inf:
-        for k in range(len(vectors)):
-            if k == _N_THIRD:
-                break
-            plane[2] = vectors[k]
+        plane[2] = 0.0
+        in_net = np.zeros(len(points), np.bool_)
+        _index_points(points, plane, 0, tolerance, hkl, in_net)
+        n_spots = len(points)
+        n_tried = 0
+        # Spots beside the plane may be far from the beam and from those in it
+        for k in range(n_spots + len(vectors)):
+            if k < n_spots and in_net[k]:
+                continue
+            plane[2] = points[k] if k < n_spots else vectors[k - n_spots]
             if _depends(plane, tolerance):
                 continue
+            n_tried += 1
+            if n_tried > _N_THIRD:
+                break
             n, total = _index_points(points, plane, _LARGEST, tolerance, hkl, matched)
             score = n - _PER_INDEX * total
             if score > best:

@@ -57,8 +57,8 @@ def read_lattice(views: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray] |
     table, summary
         Evidence on each space group, of shape (230, columns), and values
         of the order of one that describe the lattice and how good it
-        is, of shape (:data:`N_SUMMARY`,). None if there are fewer than
-        two views, or no lattice explains them.
+        is, of shape (:data:`N_SUMMARY`,). None if no lattice explains
+        the views.
     """
     if not views:
         return None
@@ -150,7 +150,7 @@ def _in_its_own_frame(view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     position = view[:, 0].astype(float) + 1j * view[:, 1]
     share = np.maximum((view[:, 2] / view[:, 2].max()).round(_DECIMALS - 1), 1e-4)
     longest = np.lexsort((abs(position).round(_DECIMALS), share))[-1]
-    turn = abs(position[longest]) / position[longest]
+    turn = np.exp(-1j * np.angle(position[longest]))
     if (share * (turn * position).real).sum() < 0:
         turn = -turn
     position = turn * position

@@ -168,6 +168,11 @@ class ViewSetMSDN(SpotNetwork):
         settings["single"] = self.evidence_of_one is not None
         return settings
 
+    @property
+    def fewest_views_of_lattices(self) -> int:
+        """Fewest views that a lattice is looked for in."""
+        return 2 if self.evidence_of_one is None else 1
+
     def accumulate(
         self,
         spots: Spots,
@@ -189,8 +194,8 @@ class ViewSetMSDN(SpotNetwork):
             Number of crystals, if groups are given.
         alone
             Whether no other views will be combined with these, of which
-            each is one by itself: then none is kept, since a lattice
-            takes several.
+            each is one by itself, and no lattice is to be looked for in
+            them: then none is kept.
 
         Returns
         -------
@@ -344,8 +349,9 @@ class ViewSetMSDN(SpotNetwork):
         """
         if KEPT not in features:
             return features
-        fewest = 2 if self.evidence_of_one is None else 1
-        return with_lattices(features, self.lattice, fits, fewest)
+        return with_lattices(
+            features, self.lattice, fits, self.fewest_views_of_lattices
+        )
 
     def _look_at(self, name: str, features: dict[str, Tensor]) -> dict[str, Tensor]:
         n_drawn = features[f"{name}_n_drawn"].flatten()

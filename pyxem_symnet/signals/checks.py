@@ -13,6 +13,9 @@ from hyperspy.signal import BaseSignal
 
 from pyxem_symnet.lattice.search import LARGEST_STEP
 
+# In so many patterns a lattice of each is found in half a minute or less
+_FEW_PATTERNS = 256
+
 
 def signal_type(signal) -> None:
     """Raise an error if a signal holds neither patterns nor vectors.
@@ -279,6 +282,28 @@ def positive_number(value, name: str, unit: str) -> None:
         _is(value, Real) and math.isfinite(value) and value > 0
     ):
         raise ValueError(f"{name} must be a positive number in {unit}, not {value!r}.")
+
+
+def lattices(asked: bool | str, n_patterns: int) -> bool:
+    """Return whether lattices of single patterns are looked for.
+
+    Parameters
+    ----------
+    asked
+        Whether they are, or "auto" where there are few patterns.
+    n_patterns
+        Number of patterns to classify.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    if isinstance(asked, bool | np.bool_):
+        return bool(asked)
+    if isinstance(asked, str) and asked == "auto":
+        return n_patterns <= _FEW_PATTERNS
+    raise ValueError(f"lattices must be True, False or 'auto', not {asked!r}.")
 
 
 def progressbar(show: bool | None) -> bool:

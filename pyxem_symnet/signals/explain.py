@@ -239,7 +239,7 @@ def explain(
     where = resolve_device(device)
     reference, header = _model(record)
     scans = _preparations(record, signals)
-    plan = _plan(record, sym, scans, reference, str(where))
+    plan = _plan(record, sym, scans, reference, str(where), label is not None)
     with device_lock(where):
         model = get_model(reference, where)
         spots, found = read_views(signals, points, scans, plan, model)
@@ -311,7 +311,9 @@ def _preparations(record: dict, signals) -> list:
     return scans
 
 
-def _plan(record: dict, sym, scans: list, reference, device: str) -> Plan:
+def _plan(
+    record: dict, sym, scans: list, reference, device: str, of_region: bool
+) -> Plan:
     return Plan(
         model=reference,
         device=device,
@@ -321,6 +323,7 @@ def _plan(record: dict, sym, scans: list, reference, device: str) -> Plan:
         classes=sym.space_groups,
         candidates=record.get("candidates") is not None,
         reciprocal_radius=record.get("reciprocal_radius"),
+        lattices=of_region or record.get("lattices", False),
     )
 
 

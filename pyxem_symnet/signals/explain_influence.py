@@ -110,6 +110,8 @@ class Trial:
         self._plan = plan
         self._each = self._accumulate(model, self._spots)
         total = pool(self._each)
+        if len(self._each["n_views"]) == 1 and not plan.lattices:
+            total = {k: v for k, v in total.items() if k not in (KEPT, ALIKE)}
         self._kept, self._alike = total.get(KEPT), total.get(ALIKE)
         self._known_lattice = lattice
         # The lattice of all patterns: looked for once, it takes longest
@@ -134,7 +136,8 @@ class Trial:
         from pyxem_symnet.lattice import find_lattice
 
         views = self._model.lattice.views(self._kept[0], self._alike[0])
-        return find_lattice(views) if len(views) > 1 else None
+        enough = len(views) >= self._model.fewest_views_of_lattices
+        return find_lattice(views) if enough else None
 
     def profile(self) -> Profile:
         """Return the radial profile of all patterns."""

@@ -180,7 +180,37 @@ def test_one_view_is_left_to_the_network(model, cubic):
     torch.testing.assert_close(
         model.probabilities(features), model.probabilities(without)
     )
-    assert read_lattice([np.zeros((5, 3), np.float32)]) is None
+
+
+def test_lattices_of_single_views_have_a_head_of_their_own(model, cubic):
+    single = ViewSetMSDN(CLASSES, **model.settings | {"single": True}).eval()
+    assert not single.load_state_dict(model.state_dict(), strict=False).unexpected_keys
+    assert single.settings["single"]
+    torch.nn.init.normal_(single.evidence_of_one.weigh[-1].weight)
+    torch.nn.init.normal_(single.evidence.weigh[-1].weight, std=5)
+    # Neither too few spots nor all in one plane
+    most = int(cubic.counts.argmax())
+    view = slice(most, most + 1)
+    one = together(single, Spots(cubic.positions[view], cubic.intensities[view]))
+    read = single.read_lattices(one)
+    assert read["lattice_read"].item() == read["lattice_of_one_view"].item() == 1
+    without = {name: value for name, value in one.items() if name != "kept"}
+    believed = single.probabilities(one)
+    assert not torch.allclose(believed, single.probabilities(without), atol=1e-3)
+    weighed = single.evidence_of_one(
+        single.probabilities(without).log(), read["lattice_table"], read["lattice"]
+    )
+    torch.testing.assert_close(believed, weighed.softmax(-1))
+    # All views together are weighed by the other network
+    several = single.read_lattices(together(single, cubic))
+    assert several["lattice_of_one_view"].item() == 0
+    with pytest.raises(ValueError, match="single needs a model that looks for"):
+        ViewSetMSDN(CLASSES, **model.settings | {"single": True, "lattice": None})
+
+
+def test_what_is_no_pattern_has_no_lattice():
+    assert read_lattice([]) is None
+    assert read_lattice([np.array([[0, 0, 1.0]] * 5, np.float32)]) is None
 
 
 def test_a_checkpoint_keeps_the_head(model, cubic, tmp_path):

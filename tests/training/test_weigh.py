@@ -12,6 +12,7 @@ from pyxem_symnet.training.weigh import (
     Samples,
     draw_sample,
     draw_series,
+    draw_single,
     find_evidence,
     fit_head,
 )
@@ -65,12 +66,21 @@ def test_interrupted_search_goes_on(crystals, tmp_path):
 
 
 @pytest.mark.usefixtures("short")
-def test_series_are_kept_apart_from_other_views(crystals, tmp_path):
-    (file,) = find_evidence(crystals, None, tmp_path, 3, seed=6)
-    assert file.name == "series-6-0000.npz"
+@pytest.mark.parametrize("kind", ["series", "single"])
+def test_kinds_of_samples_are_kept_apart(crystals, tmp_path, kind):
+    keep = KeptViews()
+    (file,) = find_evidence(crystals, keep, tmp_path, 3, kind=kind, seed=6)
+    assert file.name == f"{kind}-6-0000.npz"
     with np.load(file) as found:
         assert len(found["number"]) > 0
         assert found["summary"].shape[1] == N_SUMMARY
+
+
+def test_single_views_are_single(crystals):
+    crystal, spots = draw_single(crystals, 3, 5)
+    again, same = draw_single(crystals, 3, 5)
+    assert crystal == again and len(spots.intensities) == 1
+    torch.testing.assert_close(spots.positions, same.positions)
 
 
 def test_the_head_learns_what_only_lattices_know():
