@@ -120,7 +120,7 @@ def with_alternatives(
     for other in others:
         if len(kept) == _N_ALTERNATIVES or other.behind > _AS_LIKELY:
             break
-        if any(_is_same(other, known) for known in (fit, *kept)):
+        if any(other.is_like(known, _SAME) for known in (fit, *kept)):
             continue
         other = polish_fit(other, views, search)
         behind = float(best - likelihood(other, search, wavelength))
@@ -155,12 +155,3 @@ def _laid_on(
     search = dataclasses.replace(search, ellipticity=0.0)
     metric, _ = refine_lattice(index_nets(metric, views, nets, search), search)
     return index_nets(metric, views, nets, search)
-
-
-def _is_same(one: LatticeFit, other: LatticeFit) -> bool:
-    """Return whether two lattices have the same reduced cells."""
-    lengths = [
-        np.sqrt([np.sort(np.diag(metric)), np.sort(np.diag(np.linalg.inv(metric)))])
-        for metric in (one.metric, other.metric)
-    ]
-    return np.allclose(*lengths, rtol=_SAME)

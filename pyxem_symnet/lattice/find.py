@@ -10,7 +10,6 @@ lengths, then the pairs of spots, then some of the views and last all of them.
 from __future__ import annotations
 
 import dataclasses
-import math
 import operator
 from collections.abc import Sequence
 
@@ -35,12 +34,12 @@ from pyxem_symnet.lattice.indexing import (
     SpotList,
     best_related,
     index_views,
-    refine_fit,
+    refine_often,
 )
 from pyxem_symnet.lattice.metric import is_plausible, reduce_metric
 from pyxem_symnet.lattice.nets import find_nets
-from pyxem_symnet.lattice.one_view import find_lattice_of_view, lattices_of_view
-from pyxem_symnet.lattice.polish import polish_fit, typical_error
+from pyxem_symnet.lattice.one_view import find_lattice_of_view
+from pyxem_symnet.lattice.polish import polish_fit
 from pyxem_symnet.lattice.scores import IMPOSSIBLE, refine_by_pairs, score_lines
 from pyxem_symnet.lattice.search import (
     COARSE,
@@ -49,6 +48,7 @@ from pyxem_symnet.lattice.search import (
     Search,
 )
 from pyxem_symnet.lattice.sharpen import sharpen
+from pyxem_symnet.lattice.suggested import suggested_by_views
 
 # Distances in 1/Å that differ by less are equal
 _DECIMALS = 5
@@ -56,24 +56,13 @@ _DECIMALS = 5
 _EXPLAINED = 0.8
 # That which nets alone suggest should explain this share
 _EXPLAINED_BY_NETS = 0.95
-# So should that of one of the views
-_EXPLAINED_BY_ONE = 0.95
-# Views whose lattices are looked at, and lattices without a symmetry of each
-_N_SUGGESTING = 4
-_FEW_VIEWS = 3
-_THIN = dataclasses.replace(PRECISE, excitation_error=0.06)
-# Errors of its spots in 1/Å: none is better, and at most
-_EXACT, _PRECISE_ENOUGH = 2e-5, 5e-4
-_N_WITHOUT_SYMMETRY = 12
 # Views that a lattice is looked at with first: those of most spots
 _FIRST_VIEWS = 6
 _FIRST_ORIENTATIONS = 150
 # Lattices refined on all views, and with few views, which say less
 _N_REFINED = 5
 _N_REFINED_FEW = 8
-# Refinements on all views, at least and at most, and on the first ones
-_FEWEST_REFINEMENTS = 2
-_MOST_REFINEMENTS = 6
+# Refinements on the first views at most
 _N_FIRST_REFINEMENTS = 2
 # A lattice that explains this share of the spots of many views is the right one
 _RIGHT = 0.9
@@ -163,9 +152,9 @@ def find_lattice(
     spots, frames = map(list, zip(*used, strict=True))
     if len(spots) == 1:
         return find_lattice_of_view(spots[0])
-    fits, search = _suggested_by_views(spots)
+    fits, search = suggested_by_views(spots)
     shortest = PRECISE.tolerance * _TOLERANCES
-    if fits and search is _THIN:
+    if fits and search is not PRECISE:
         fits = [polish_fit(fit, spots, search) for fit in fits]
         return with_alternatives(fits[0], fits[1:], spots, search, wavelength)
     if not fits:
@@ -256,44 +245,6 @@ def spot_list(view: np.ndarray, wavelength: float) -> SpotList:
     return SpotList(on_ewald_sphere(view[:, :2], wavelength), view[:, 2].copy())
 
 
-def _suggested_by_views(views: list[SpotList]) -> tuple[list[LatticeFit], Search]:
-    """Return lattices of one of the views that explain all of them exactly.
-
-    Also returns the settings that they do so with, those of thick crystals if need
-    be: there reflections are seen farther from the Ewald sphere, or fewer.
-    """
-    first = sorted(views, key=lambda view: -min(len(view.vectors), PRECISE.n_spots))
-    for view in first[:_N_SUGGESTING]:
-        suggested = lattices_of_view(view, _N_WITHOUT_SYMMETRY)
-        for search in (PRECISE, _THIN) if suggested else ():
-            exact = _exact(suggested, views, search)
-            if exact:
-                return exact, search
-    return [], PRECISE
-
-
-def _exact(
-    suggested: list[LatticeFit], views: list[SpotList], search: Search
-) -> list[LatticeFit]:
-    """Return those of the lattices that explain all views exactly, refined."""
-    fits = [index_views(one.metric, views, search) for one in suggested]
-    fits.sort(key=lambda fit: -fit.n_matched)
-    found: list[tuple[float, LatticeFit]] = []
-    for fit in fits[:_N_REFINED_FEW]:
-        fit = _refine(fit, views, search, _MOST_REFINEMENTS)
-        polished = polish_fit(fit, views, search)
-        if polished.n_matched <= _EXPLAINED_BY_ONE * polished.n_spots:
-            continue
-        error = typical_error(polished.reciprocal_basis, polished.views)
-        if error < _PRECISE_ENOUGH:
-            found.append((error, fit))
-        # A few views may be of one orientation, which leaves several lattices
-        if error < _EXACT and len(views) > _FEW_VIEWS:
-            break
-    least = min((error for error, _ in found), default=0.0)
-    return [fit for error, fit in found if error < max(2 * least, _EXACT)]
-
-
 def _search(
     views: list[SpotList],
     search: Search,
@@ -327,7 +278,7 @@ def _search(
     refined = []
     for fit in fits:
         fit = index_views(fit.metric, views, search, distortion=fit.distortion)
-        fit = _refine(fit, views, search, _MOST_REFINEMENTS)
+        fit = refine_often(fit, views, search)
         refined.append(best_related(fit, views, search, shortest))
         if many and refined[-1].n_matched > _RIGHT * refined[-1].n_spots:
             break
@@ -407,23 +358,7 @@ def _best_by_views(
     ]
     fits.sort(key=lambda fit: -fit.log_likelihood)
     fits[: search.n_improved] = [
-        _refine(fit, first, search, _N_FIRST_REFINEMENTS, _FIRST_ORIENTATIONS)
+        refine_often(fit, first, search, _N_FIRST_REFINEMENTS, _FIRST_ORIENTATIONS)
         for fit in fits[: search.n_improved]
     ]
     return sorted(fits, key=lambda fit: -fit.log_likelihood)
-
-
-def _refine(
-    fit: LatticeFit,
-    views: list[SpotList],
-    search: Search,
-    most: int,
-    n_orientations: int | None = None,
-) -> LatticeFit:
-    """Return the fit refined, more often as long as more spots are explained."""
-    for step in range(most):
-        refined = refine_fit(fit, views, search, n_orientations)
-        if step >= _FEWEST_REFINEMENTS and refined.n_matched <= fit.n_matched:
-            break
-        fit = refined
-    return fit

@@ -107,6 +107,22 @@ class LatticeFit:
         """Volume of the primitive cell in Å³."""
         return 1 / math.sqrt(np.linalg.det(self.metric))
 
+    def is_like(self, other: LatticeFit, tolerance: float) -> bool:
+        """Return whether another lattice has the same reduced cell.
+
+        Parameters
+        ----------
+        other
+            Other lattice.
+        tolerance
+            Relative difference of direct and reciprocal lengths.
+        """
+        lengths = [
+            np.sqrt([np.sort(np.diag(metric)), np.sort(np.diag(np.linalg.inv(metric)))])
+            for metric in (self.metric, other.metric)
+        ]
+        return np.allclose(*lengths, rtol=tolerance)
+
     @property
     def reciprocal_basis(self) -> np.ndarray:
         """Reduced reciprocal vectors as rows in 1/Å, before any rotation."""

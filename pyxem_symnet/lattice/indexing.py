@@ -50,6 +50,8 @@ for _strain, (_i, _j) in zip(
 # Errors of positions that are typical, in tolerances
 _TYPICAL_ERROR = 0.4
 _MOST_DISTORTED = 0.06
+# Refinements at least
+_FEWEST_REFINEMENTS = 2
 # A lattice with more or fewer points must be so much better
 _LEAST_GAIN = 3.0
 _MOST_CHANGES = 4
@@ -239,6 +241,30 @@ def refine_fit(
     """
     metric, distortion = refine_lattice(fit, search)
     return index_views(metric, views, search, n_orientations, distortion)
+
+
+def refine_often(
+    fit: LatticeFit,
+    views: Sequence[SpotList],
+    search: Search,
+    most: int = 6,
+    n_orientations: int | None = None,
+) -> LatticeFit:
+    """Return the fit refined, more often as long as more spots are explained.
+
+    Parameters
+    ----------
+    fit, views, search, n_orientations
+        As for :func:`refine_fit`.
+    most
+        Largest number of refinements.
+    """
+    for step in range(most):
+        refined = refine_fit(fit, views, search, n_orientations)
+        if step >= _FEWEST_REFINEMENTS and refined.n_matched <= fit.n_matched:
+            break
+        fit = refined
+    return fit
 
 
 def refine_lattice(

@@ -9,7 +9,6 @@ a spot is from the sphere need not be known for that.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -106,7 +105,7 @@ def _index_within(points: np.ndarray, tolerance: float) -> Projection | None:
 
 
 def _differences(points: np.ndarray, tolerance: float) -> np.ndarray:
-    """Return distinct differences of spots and the beam, the likeliest vectors first."""
+    """Return distinct differences of spots and of the beam, the likeliest first."""
     first, second = np.triu_indices(len(points) + 1, 1)
     points = np.concatenate([np.zeros((1, 2)), points])
     found = points[second] - points[first]
@@ -180,7 +179,7 @@ def _index_points(points, basis, most, tolerance, hkl, matched):
 def _index(
     points: np.ndarray, basis: np.ndarray, most: int, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return indices in an order of the basis that suits it, and where there are any."""
+    """Return the indices of points, and which of them have any."""
     order = _order(basis)
     hkl = np.zeros((len(points), 3))
     matched = np.zeros(len(points), bool)
@@ -215,9 +214,7 @@ def _depends(basis, tolerance):
     plane = basis.copy()
     for times in range(1, _LARGEST_REFINED + 1):
         plane[2] = 0.0
-        n, _ = _index_points(
-            times * basis[2:], plane, 0, tolerance, hkl, matched
-        )
+        n, _ = _index_points(times * basis[2:], plane, 0, tolerance, hkl, matched)
         if n:
             return True
     return False
@@ -274,7 +271,9 @@ def _best_basis(points, vectors, tolerance):
             for k in range(j):
                 basis[0], basis[1], basis[2] = vectors[i], vectors[j], vectors[k]
                 basis[:] = basis[_order(basis)]
-                if _area(basis[0], basis[1]) < _LEAST_AREA or _depends(basis, tolerance):
+                if _area(basis[0], basis[1]) < _LEAST_AREA or _depends(
+                    basis, tolerance
+                ):
                     continue
                 n, total = _index_points(
                     points, basis, _LARGEST, tolerance, hkl, matched
@@ -286,9 +285,7 @@ def _best_basis(points, vectors, tolerance):
     return best_basis, best_n
 
 
-def _with_parts(
-    points: np.ndarray, basis: np.ndarray, tolerance: float
-) -> np.ndarray:
+def _with_parts(points: np.ndarray, basis: np.ndarray, tolerance: float) -> np.ndarray:
     """Return vectors that spots at parts of the given ones are multiples of, too."""
     for _ in range(2):
         _, matched = _index(points, basis, _LARGEST_REFINED, tolerance)
