@@ -14,7 +14,7 @@ PIXEL_SIZE = 0.04
 _SMALL = {"blocks": [1], "growth": [4], "bottleneck": 4, "stem_channels": 4}
 
 
-def save_model(path, classes=CLASSES, seed=0, lattice=None):
+def save_model(path, classes=CLASSES, seed=0, lattice=None, single=False):
     """Write a checkpoint whose answers differ from pattern to pattern."""
     torch.manual_seed(seed)
     model = ViewSetMSDN(
@@ -30,9 +30,12 @@ def save_model(path, classes=CLASSES, seed=0, lattice=None):
             "hidden": 16,
         },
         lattice=lattice,
+        single=single,
     )
     with torch.no_grad():
         model.join[-1].weight.mul_(20)
+        if single:
+            torch.nn.init.normal_(model.evidence_of_one.weigh[-1].weight)
     model.calibration = TemperatureTable((1, 4, 16), (1.5, 1.0, 0.7))
     save_checkpoint(path, model, {"summary": "Random weights", "seed": seed})
     return path
