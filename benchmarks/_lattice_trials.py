@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ``lattices.py`` and ``series.py`` share: the truth and the command line."""
+"""What benchmarks of lattices share: the truth and the command line."""
 
 from __future__ import annotations
 

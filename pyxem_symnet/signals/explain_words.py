@@ -181,9 +181,10 @@ def _alternatives(fit: LatticeFit) -> str:
     others = counted(len(fit.alternatives), "other lattice")
     explain = "explains" if len(fit.alternatives) == 1 else "explain"
     volumes = _listed([round(other.volume) for other in fit.alternatives])
+    patterns = "this pattern" if len(fit.views) == 1 else "these patterns"
     return (
         f" Its volume is {fit.volume:.0f} Å³; {others}, of {volumes} Å³, {explain} "
-        "these patterns about as well and may be the crystal's. One along another "
+        f"{patterns} about as well and may be the crystal's. One along another "
         "direction would tell."
     )
 

@@ -369,9 +369,7 @@ class TestWords:
         words = " ".join(
             replace(pooled, lattice=replace(fit, alternatives=(half,))).findings()
         )
-        assert (
-            "Its volume is 120 Å³; 1 other lattice, of 60 Å³, explains these" in words
-        )
+        assert "Its volume is 120 Å³; 1 other lattice, of 60 Å³, explains this" in words
 
     def test_preparation(self, pooled):
         text = " ".join(pooled.preparation())
