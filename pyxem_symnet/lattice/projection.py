@@ -212,8 +212,8 @@ def _depends(basis, tolerance):
     hkl = np.zeros((1, 3))
     matched = np.zeros(1, np.bool_)
     plane = basis.copy()
+    plane[2] = 0.0
     for times in range(1, _LARGEST_REFINED + 1):
-        plane[2] = 0.0
         n, _ = _index_points(times * basis[2:], plane, 0, tolerance, hkl, matched)
         if n:
             return True
@@ -225,64 +225,76 @@ def _best_basis(points, vectors, tolerance):
     """Return the three vectors that explain most spots, and how many these are."""
     hkl = np.zeros((len(points), 3))
     matched = np.zeros(len(points), np.bool_)
+    bases = _with_one_more(points, vectors, _best_plane(points, vectors, tolerance))
     best_basis = np.zeros((3, 2))
-    basis = np.zeros((3, 2))
     best = -np.inf
     best_n = 0
-    # The plane that most spots are in, and one vector more
-    in_plane = -np.inf
-    plane = np.zeros((3, 2))
-    n_planes = min(len(vectors), _N_PLANES)
-    for i in range(n_planes):
+    n_tried = 0
+    for k in range(len(bases)):
+        beside_plane = k < len(points) + len(vectors)
+        if beside_plane and n_tried == _N_THIRD:
+            continue
+        basis = bases[k]
+        if not beside_plane:
+            basis = basis[_order(basis)]
+        if _area(basis[0], basis[1]) < _LEAST_AREA or _depends(basis, tolerance):
+            continue
+        n_tried += beside_plane
+        n, total = _index_points(points, basis, _LARGEST, tolerance, hkl, matched)
+        score = n - _PER_INDEX * total
+        if score > best:
+            best, best_n = score, n
+            best_basis[:] = basis
+    return best_basis, best_n
+
+
+@njit(cache=True, nogil=True)
+def _best_plane(points, vectors, tolerance):
+    """Return the two vectors that explain most spots by themselves, as rows."""
+    hkl = np.zeros((len(points), 3))
+    matched = np.zeros(len(points), np.bool_)
+    best = -np.inf
+    best_plane = np.zeros((2, 2))
+    basis = np.zeros((3, 2))
+    for i in range(min(len(vectors), _N_PLANES)):
         for j in range(i):
             if _area(vectors[i], vectors[j]) < _LEAST_AREA:
                 continue
-            basis[0], basis[1], basis[2] = vectors[i], vectors[j], 0.0
+            basis[0], basis[1] = vectors[i], vectors[j]
             n, total = _index_points(points, basis, 0, tolerance, hkl, matched)
             score = n - _PER_INDEX * total
-            if score > in_plane:
-                in_plane = score
-                plane[:] = basis
-    if in_plane > -np.inf:
-        plane[2] = 0.0
-        in_net = np.zeros(len(points), np.bool_)
-        _index_points(points, plane, 0, tolerance, hkl, in_net)
-        n_spots = len(points)
-        n_tried = 0
-        # Spots beside the plane may be far from the beam and from those in it
-        for k in range(n_spots + len(vectors)):
-            if k < n_spots and in_net[k]:
-                continue
-            plane[2] = points[k] if k < n_spots else vectors[k - n_spots]
-            if _depends(plane, tolerance):
-                continue
-            n_tried += 1
-            if n_tried > _N_THIRD:
-                break
-            n, total = _index_points(points, plane, _LARGEST, tolerance, hkl, matched)
-            score = n - _PER_INDEX * total
             if score > best:
-                best, best_n = score, n
-                best_basis[:] = plane
-    # Any three of the likeliest vectors
-    n_triples = min(len(vectors), _N_TRIPLES)
-    for i in range(n_triples):
+                best = score
+                best_plane[:] = basis[:2]
+    return best_plane
+
+
+@njit(cache=True, nogil=True)
+def _with_one_more(points, vectors, plane):
+    """Return bases to try: a plane and one more vector, then any likely three.
+
+    Spots beside a plane may be far from the beam, and from those in it, and so are
+    tried as they are.
+    """
+    n_likely = min(len(vectors), _N_TRIPLES)
+    n_triples = n_likely * (n_likely - 1) * (n_likely - 2) // 6
+    bases = np.empty((len(points) + len(vectors) + n_triples, 3, 2))
+    n = 0
+    for others in (points, vectors):
+        for k in range(len(others)):
+            bases[n, :2] = plane
+            bases[n, 2] = others[k]
+            n += 1
+    for i in range(n_likely):
         for j in range(i):
             for k in range(j):
-                basis[0], basis[1], basis[2] = vectors[i], vectors[j], vectors[k]
-                basis[:] = basis[_order(basis)]
-                if _area(basis[0], basis[1]) < _LEAST_AREA or _depends(
-                    basis, tolerance
-                ):
-                    continue
-                n, total = _index_points(
-                    points, basis, _LARGEST, tolerance, hkl, matched
+                bases[n, 0], bases[n, 1], bases[n, 2] = (
+                    vectors[i],
+                    vectors[j],
+                    vectors[k],
                 )
-                score = n - _PER_INDEX * total
-                if score > best:
-                    best, best_n = score, n
-                    best_basis[:] = basis
-    return best_basis, best_n
+                n += 1
+    return bases
 
 
 def _with_parts(points: np.ndarray, basis: np.ndarray, tolerance: float) -> np.ndarray:
