@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The search for a crystal's lattice in the spots of several views.
+"""The search for a crystal's lattice in the spots of its views.
 
-No candidate cell is needed. Views in unknown orientations have lengths and products
-of reciprocal vectors in common: metrics put together from these
+No candidate cell is needed. A precise view has a lattice by itself
+(:mod:`~pyxem_symnet.lattice.one_view`), which often explains all others
+(:mod:`~pyxem_symnet.lattice.suggested`). Views in unknown orientations have lengths
+and products of reciprocal vectors in common: metrics put together from these
 (:mod:`~pyxem_symnet.lattice.candidates`) are sieved by how well they explain the
 lengths, then the pairs of spots, then some of the views and last all of them.
 """
@@ -79,7 +81,7 @@ def find_lattice(
     common_distortion: bool = True,
     turns: Sequence[np.ndarray] | None = None,
 ) -> LatticeFit | None:
-    """Find the lattice that explains the spots of several views of a crystal.
+    """Find the lattice that explains the spots of the views of a crystal.
 
     The orientations need not be known and the views need not be of zone
     axes. What is found may be a multiple or a fraction of the true
@@ -118,8 +120,12 @@ def find_lattice(
 
     Notes
     -----
-    First it is assumed that positions are precise and few spots are false
-    (:data:`~pyxem_symnet.lattice.search.PRECISE`), but for a small ellipse
+    A single view has a lattice if its positions are precise and its spots not
+    in one plane (:func:`~pyxem_symnet.lattice.one_view.find_lattice_of_view`).
+    Of several views, the lattice of one is taken if it explains all of them
+    exactly (:func:`~pyxem_symnet.lattice.suggested.suggested_by_views`).
+    Otherwise it is first assumed that positions are precise and few spots are
+    false (:data:`~pyxem_symnet.lattice.search.PRECISE`), but for a small ellipse
     (:func:`~pyxem_symnet.lattice.ellipse.without_ellipse`), and where this
     leaves more than a fifth of the spots unexplained, that they are not, with
     one tolerance after the other
