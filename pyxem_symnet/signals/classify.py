@@ -141,7 +141,7 @@ def classify_space_group(
         Whether the lattice of each pattern is looked for where patterns
         are decided on one by one, which takes a tenth of a second a
         pattern, and says much if the positions of spots are precise, to
-        a thousandth of an inverse ångström or better. "auto" does so for
+        a few ten-thousandths of an inverse ångström. "auto" does so for
         up to 256 patterns. Those of regions and series always are.
     lazy_output
         Whether the result is lazy. By default it is if the signal is.
